@@ -1,0 +1,193 @@
+// Package adam is the Adam optimizer step for float32 buffers on CPUs: one fused pass in AVX-512,
+// AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel gives the same
+// bits for every length, alignment and slicing; docs/ARITHMETIC.md states the arithmetic.
+//
+//	cfg := adam.DefaultW()
+//	state := adam.NewState(len(params), cfg)
+//	for … {
+//		// fill grads
+//		if err := state.Step(params, grads, cfg); err != nil { … }
+//	}
+//
+// The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
+// the choice of the kernel. The build tag purego leaves the assembly out.
+package adam
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value that
+// was wrong. Whenever one is returned, nothing has been changed.
+var (
+	ErrConfig  = errors.New("adam: bad config")
+	ErrLength  = errors.New("adam: lengths differ")
+	ErrOverlap = errors.New("adam: slices overlap")
+	ErrSteps   = errors.New("adam: step counter is at its end")
+)
+
+// Config holds the hyper-parameters of one step. It is plain data and may change from step to step,
+// as LR does under a schedule. The zero value of a field is that value and never means a default:
+// begin with [Default] or [DefaultW].
+//
+// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1).
+type Config struct {
+	LR          float64 // learning rate; 0 moves the moments only
+	Beta1       float64 // decay rate of the first moment (mean of the gradients)
+	Beta2       float64 // decay rate of the second moment (mean of their squares)
+	Eps         float64 // added to √v̂; from 2^-34 on, subnormal moments are stored as zero
+	WeightDecay float64 // coefficient of the weight decay, in the form Decoupled says
+
+	// Decoupled multiplies parameters by 1-LR·WeightDecay before the update (AdamW, Loshchilov &
+	// Hutter 2019, torch.optim.AdamW). Otherwise WeightDecay·p is added to the gradient (L2
+	// regularization, torch.optim.Adam).
+	Decoupled bool
+	// AMSGrad divides by the largest second moment seen so far (Reddi et al. 2018), kept in
+	// State.VMax. As in PyTorch, the maximum is taken before the bias correction.
+	AMSGrad bool
+	// Maximize ascends: the gradient is negated before anything else. Decay is not.
+	Maximize bool
+}
+
+// Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no decay.
+func Default() Config {
+	return Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}
+}
+
+// DefaultW returns the defaults of torch.optim.AdamW: those of [Default] with a decoupled
+// WeightDecay of 1e-2.
+func DefaultW() Config {
+	c := Default()
+	c.WeightDecay, c.Decoupled = 1e-2, true
+	return c
+}
+
+// Validate returns an error that wraps [ErrConfig] and names the first field that is out of range.
+// [State.Step] calls it.
+func (c Config) Validate() error {
+	// Written so that NaN fails each test.
+	name, value, most := "", 0.0, "math.MaxFloat32"
+	switch {
+	case !(c.LR >= 0 && c.LR <= math.MaxFloat32):
+		name, value = "LR", c.LR
+	case !(c.Eps >= 0 && c.Eps <= math.MaxFloat32):
+		name, value = "Eps", c.Eps
+	case !(c.WeightDecay >= 0 && c.WeightDecay <= math.MaxFloat32):
+		name, value = "WeightDecay", c.WeightDecay
+	case !(c.Beta1 >= 0 && c.Beta1 < 1):
+		name, value, most = "Beta1", c.Beta1, "below 1"
+	case !(c.Beta2 >= 0 && c.Beta2 < 1):
+		name, value, most = "Beta2", c.Beta2, "below 1"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s = %v, want 0 to %s", ErrConfig, name, value, most)
+}
+
+// State is what Adam remembers of one parameter tensor. The fields are plain data: save and restore
+// them as you like, then resume. The slices need no particular alignment, but those of [NewState]
+// are laid out for speed.
+//
+// A State must not be used by two goroutines at once; different States may.
+type State struct {
+	T    uint64    // completed steps
+	M    []float32 // first moment, one per parameter
+	V    []float32 // second moment, one per parameter
+	VMax []float32 // largest second moment, one per parameter; used with AMSGrad only
+}
+
+// NewState returns the state of n parameters before their first step: moments of zero, with VMax
+// only if c.AMSGrad. It panics if n is negative, as make does.
+func NewState(n int, c Config) *State {
+	const (
+		line = 64 / 4        // floats in a cache line
+		page = 4096 / 4      // floats in the span of addresses after which the sets of an L1 cache recur
+		skew = page/4 + line // from one moment to the next, modulo page
+	)
+	k := 2
+	if c.AMSGrad {
+		k = 3
+	}
+	// One block for all: each moment begins on a cache line, and from a page on, each at its own
+	// offset in the page. Large blocks of Go begin on a page, so parameters and gradients usually
+	// have offset 0 and the moments skew, 2·skew and 3·skew.
+	stride := (n + line - 1) &^ (line - 1)
+	if n >= page {
+		stride = (n+page-1)&^(page-1) + skew
+	}
+	block := make([]float32, k*stride+line+skew)
+	start := int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
+	if n >= page {
+		start += skew
+	}
+	moment := func(i int) []float32 {
+		from := start + i*stride
+		return block[from : from+n : from+n]
+	}
+	s := &State{M: moment(0), V: moment(1)}
+	if c.AMSGrad {
+		s.VMax = moment(2)
+	}
+	return s
+}
+
+// Step makes one Adam step in place: it updates the parameters p and the state s from the gradients
+// g, which are only read, and counts the step in s.T. All slices have the length of p, which may be
+// 0; no two of them may overlap. Step does not allocate.
+//
+// An error wraps [ErrConfig], [ErrLength], [ErrOverlap] or [ErrSteps], and nothing has been changed.
+// NaN and Inf in the data are no error: they go where IEEE 754 and PyTorch take them.
+func (s *State) Step(p, g []float32, c Config) error {
+	var x []float32
+	if c.AMSGrad {
+		x = s.VMax
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if len(g) != len(p) || len(s.M) != len(p) || len(s.V) != len(p) || c.AMSGrad && len(x) != len(p) {
+		return lengthError(len(p), len(g), len(s.M), len(s.V), len(x), c.AMSGrad)
+	}
+	if overlap(p, g) || overlap(p, s.M) || overlap(p, s.V) || overlap(p, x) || overlap(g, s.M) ||
+		overlap(g, s.V) || overlap(g, x) || overlap(s.M, s.V) || overlap(s.M, x) || overlap(s.V, x) {
+		return overlapError(p, g, s.M, s.V, x)
+	}
+	if s.T == math.MaxUint64 {
+		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
+	}
+	k := c.coeffs(s.T + 1)
+	step(p, g, s.M, s.V, x, &k)
+	s.T++
+	return nil
+}
+
+func lengthError(p, g, m, v, x int, amsgrad bool) error {
+	vmax := ""
+	if amsgrad {
+		vmax = fmt.Sprintf(", VMax %d (AMSGrad)", x)
+	}
+	return fmt.Errorf("%w: p %d, g %d, M %d, V %d%s", ErrLength, p, g, m, v, vmax)
+}
+
+// overlap reports whether the elements of a and b share memory.
+func overlap(a, b []float32) bool {
+	a0, b0 := uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return a0 < b0+4*uintptr(len(b)) && b0 < a0+4*uintptr(len(a))
+}
+
+// overlapError names the first two of the slices that overlap.
+func overlapError(slices ...[]float32) error {
+	names := [...]string{"p", "g", "M", "V", "VMax"}
+	for j, b := range slices {
+		for i, a := range slices[:j] {
+			if overlap(a, b) {
+				return fmt.Errorf("%w: %s at %p and %s at %p, %d elements each",
+					ErrOverlap, names[i], a, names[j], b, len(a))
+			}
+		}
+	}
+	panic("adam: overlapError without an overlap")
+}

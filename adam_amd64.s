@@ -1,0 +1,320 @@
+//go:build !purego && !noasm
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// Both kernels compute, with the scalars of coeffs in every lane of a vector,
+//
+//	g = s*g
+//	g = g + λ*p                           L2
+//	v = b2*v + (c2*g)*g
+//	v = +0 where bits(v)&live == 0
+//	x = max(x, v), NaN if either is NaN   AMSGrad; else x = v
+//	m = b1*m + c1*g
+//	m = +0 where bits(m)&live == 0
+//	p = κ*p - α*(m/(√x + ε))
+//
+// in two halves: MOMENTS ends with the square root, PARAMETERS begins behind it. The loop makes the
+// MOMENTS of one vector before the PARAMETERS of the one ahead of it, so that no instruction waits
+// long for the divide/square-root unit and the unit never waits for data.
+//
+// Operands are in Go's order: VSUBPS a, b, d is d = b-a and VDIVPS a, b, d is d = b/a.
+//
+//	DI p   SI grad   DX m   R8 v   R9 x   R10 n   AX c
+//	BX index of the vector at hand   R11 limit, mask   CX shift
+
+#define LOAD_ARGUMENTS \
+	MOVQ p+0(FP), DI     \
+	MOVQ grad+8(FP), SI  \
+	MOVQ m+16(FP), DX    \
+	MOVQ v+24(FP), R8    \
+	MOVQ x+32(FP), R9    \
+	MOVQ n+40(FP), R10   \
+	MOVQ c+48(FP), AX    \
+	XORL BX, BX
+
+#define AT(base, offset) offset(base)(BX*4)
+
+// ---------------------------------------------------------------------------------------- AVX-512
+
+#define S      Z16
+#define LAMBDA Z17
+#define B1     Z18
+#define C1     Z19
+#define B2     Z20
+#define C2     Z21
+#define ALPHA  Z22
+#define EPS    Z23
+#define KAPPA  Z24
+#define LIVE   Z25
+
+#define G      Z0 // gradient, in PARAMETERS the parameter
+#define V      Z1
+#define U      Z2 // scratch
+#define R      Z3 // root of the second moment
+#define M      Z4
+#define NEXTR  Z5 // R and M of every other vector
+#define NEXTM  Z6
+
+// Moves and a multiplication from memory, of a whole vector and of the lanes in K3.
+#define LOAD(mem, d)           VMOVUPS   mem, d
+#define LOADMUL(mem, a, d)     VMULPS    mem, a, d
+#define STORE(a, mem)          VMOVUPS   a, mem
+#define LOADK3(mem, d)         VMOVUPS.Z mem, K3, d
+#define LOADMULK3(mem, a, d)   VMULPS.Z  mem, a, K3, d
+#define STOREK3(a, mem)        VMOVUPS   a, K3, mem
+
+// What the variants have more, empty without.
+#define NOL2(LD, o)
+#define L2(LD, o) \
+	LD(AT(DI, o), U)         \
+	VMULPS    LAMBDA, U, U   \
+	VADDPS    U, G, G
+
+// VMAXPS gives its last source, here v, where either is NaN; a NaN of x is put back.
+#define NOMAX(LD, ST, o)
+#define MAX(LD, ST, o) \
+	LD(AT(R9, o), U)         \
+	VMAXPS    V, U, V        \
+	VCMPPS    $3, U, U, K1   \
+	VMOVAPS   U, K1, V       \
+	ST(V, AT(R9, o))
+
+#define MOMENTS(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
+	LDMUL(AT(SI, o), S, G)   \
+	VL2(LD, o)               \
+	LDMUL(AT(R8, o), B2, V)  \
+	VMULPS    C2, G, U       \
+	VMULPS    G, U, U        \
+	VADDPS    U, V, V        \
+	VPTESTMD  LIVE, V, K1    \
+	VMOVAPS.Z V, K1, V       \
+	ST(V, AT(R8, o))         \
+	VMAX(LD, ST, o)          \
+	VSQRTPS   V, r           \
+	LDMUL(AT(DX, o), B1, m)  \
+	VMULPS    C1, G, G       \
+	VADDPS    G, m, m        \
+	VPTESTMD  LIVE, m, K2    \
+	VMOVAPS.Z m, K2, m       \
+	ST(m, AT(DX, o))
+
+#define PARAMETERS(LDMUL, ST, o, r, m) \
+	VADDPS    EPS, r, r      \
+	VDIVPS    r, m, r        \
+	VMULPS    ALPHA, r, r    \
+	LDMUL(AT(DI, o), KAPPA, G) \
+	VSUBPS    r, G, G        \
+	ST(G, AT(DI, o))
+
+// The loop is entered and left with the MOMENTS of the vector at BX made; it makes two vectors a turn.
+#define KERNEL(VL2, VMAX, next, loop, last, tail) \
+next:                        \
+	LEAQ 16(BX), R11         \
+	CMPQ R11, R10            \
+	JGT  tail                \
+	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 0, R, M) \
+	LEAQ -48(R10), R11       \
+	CMPQ BX, R11             \
+	JGT  last                \
+	PCALIGN $64              \
+loop:                        \
+	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 64, NEXTR, NEXTM) \
+	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 128, R, M) \
+	PARAMETERS(LOADMUL, STORE, 64, NEXTR, NEXTM) \
+	ADDQ $32, BX             \
+	CMPQ BX, R11             \
+	JLE  loop                \
+last:                        \
+	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	ADDQ $16, BX             \
+	JMP  next                \
+tail:                        \
+	MOVQ R10, CX             \
+	SUBQ BX, CX              \
+	JEQ  done                \
+	MOVL $1, R11             \
+	SHLL CX, R11             \
+	DECL R11                 \
+	KMOVW R11, K3            \
+	MOMENTS(LOADK3, LOADMULK3, STOREK3, VL2, VMAX, 0, R, M) \
+	PARAMETERS(LOADMULK3, STOREK3, 0, R, M) \
+	JMP  done
+
+// func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
+TEXT ·stepAVX512(SB), NOSPLIT, $0-56
+	LOAD_ARGUMENTS
+	VBROADCASTSS coeffs_s(AX), S
+	VBROADCASTSS coeffs_lambda(AX), LAMBDA
+	VBROADCASTSS coeffs_b1(AX), B1
+	VBROADCASTSS coeffs_c1(AX), C1
+	VBROADCASTSS coeffs_b2(AX), B2
+	VBROADCASTSS coeffs_c2(AX), C2
+	VBROADCASTSS coeffs_alpha(AX), ALPHA
+	VBROADCASTSS coeffs_eps(AX), EPS
+	VBROADCASTSS coeffs_kappa(AX), KAPPA
+	VBROADCASTSS coeffs_live(AX), LIVE
+	CMPB coeffs_amsgrad(AX), $0
+	JNE  amsgrad
+	CMPB coeffs_l2(AX), $0
+	JNE  l2
+	KERNEL(NOL2, NOMAX, next, loop, last, tail)
+l2:
+	KERNEL(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
+amsgrad:
+	CMPB coeffs_l2(AX), $0
+	JNE  both
+	KERNEL(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
+both:
+	KERNEL(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+done:
+	VZEROUPPER
+	RET
+
+// ------------------------------------------------------------------------------------------- AVX2
+
+// Not all scalars find room in sixteen registers: two come, spread over eight lanes, from the stack.
+#define ALPHAY  alpha-32(SP)
+#define LAMBDAY lambda-64(SP)
+#define KAPPAY  Y7
+#define SY      Y8
+#define B1Y     Y9
+#define C1Y     Y10
+#define B2Y     Y11
+#define C2Y     Y12
+#define EPSY    Y13
+#define LIVEY   Y14
+#define ZEROY   Y15
+
+#define GY      Y0
+#define VY      Y1
+#define UY      Y2
+#define RY      Y3
+#define MY      Y4
+#define NEXTRY  Y5
+#define NEXTMY  Y6
+#define LANESY  Y5 // in the tail, which makes one vector only
+
+#define LOADY(mem, d)           VMOVUPS    mem, d
+#define LOADMULY(mem, a, d)     VMULPS     mem, a, d
+#define STOREY(a, mem)          VMOVUPS    a, mem
+#define LOADLANES(mem, d)       VMASKMOVPS mem, LANESY, d
+#define LOADMULLANES(mem, a, d) VMASKMOVPS mem, LANESY, d \
+	VMULPS a, d, d
+#define STORELANES(a, mem)      VMASKMOVPS a, LANESY, mem
+
+#define NOL2Y(LD, o)
+#define L2Y(LD, o) \
+	LD(AT(DI, o), UY)        \
+	VMULPS    LAMBDAY, UY, UY \
+	VADDPS    UY, GY, GY
+
+// As MAX; the mask of the lanes where x is NaN is all ones, itself a NaN.
+#define NOMAXY(LD, ST, o)
+#define MAXY(LD, ST, o) \
+	LD(AT(R9, o), UY)        \
+	VMAXPS    VY, UY, VY     \
+	VCMPPS    $3, UY, UY, UY \
+	VORPS     UY, VY, VY     \
+	ST(VY, AT(R9, o))
+
+#define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
+	LDMUL(AT(SI, o), SY, GY) \
+	VL2(LD, o)               \
+	LDMUL(AT(R8, o), B2Y, VY) \
+	VMULPS    C2Y, GY, UY    \
+	VMULPS    GY, UY, UY     \
+	VADDPS    UY, VY, VY     \
+	VPAND     LIVEY, VY, UY  \
+	VPCMPEQD  ZEROY, UY, UY  \
+	VPANDN    VY, UY, VY     \
+	ST(VY, AT(R8, o))        \
+	VMAX(LD, ST, o)          \
+	VSQRTPS   VY, r          \
+	LDMUL(AT(DX, o), B1Y, m) \
+	VMULPS    C1Y, GY, GY    \
+	VADDPS    GY, m, m       \
+	VPAND     LIVEY, m, UY   \
+	VPCMPEQD  ZEROY, UY, UY  \
+	VPANDN    m, UY, m       \
+	ST(m, AT(DX, o))
+
+#define PARAMETERSY(LDMUL, ST, o, r, m) \
+	VADDPS    EPSY, r, r     \
+	VDIVPS    r, m, r        \
+	VMULPS    ALPHAY, r, r   \
+	LDMUL(AT(DI, o), KAPPAY, GY) \
+	VSUBPS    r, GY, GY      \
+	ST(GY, AT(DI, o))
+
+#define KERNELY(VL2, VMAX, next, loop, last, tail) \
+next:                        \
+	LEAQ 8(BX), R11          \
+	CMPQ R11, R10            \
+	JGT  tail                \
+	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 0, RY, MY) \
+	LEAQ -24(R10), R11       \
+	CMPQ BX, R11             \
+	JGT  last                \
+	PCALIGN $64              \
+loop:                        \
+	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 32, NEXTRY, NEXTMY) \
+	PARAMETERSY(LOADMULY, STOREY, 0, RY, MY) \
+	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 64, RY, MY) \
+	PARAMETERSY(LOADMULY, STOREY, 32, NEXTRY, NEXTMY) \
+	ADDQ $16, BX             \
+	CMPQ BX, R11             \
+	JLE  loop                \
+last:                        \
+	PARAMETERSY(LOADMULY, STOREY, 0, RY, MY) \
+	ADDQ $8, BX              \
+	JMP  next                \
+tail:                        \
+	SUBQ BX, R10             \
+	JEQ  done                \
+	MOVQ R10, X2             \
+	VPBROADCASTD X2, UY      \
+	VPCMPGTD ordinals<>(SB), UY, LANESY \
+	MOMENTSY(LOADLANES, LOADMULLANES, STORELANES, VL2, VMAX, 0, RY, MY) \
+	PARAMETERSY(LOADMULLANES, STORELANES, 0, RY, MY) \
+	JMP  done
+
+DATA ordinals<>+0(SB)/8, $0x0000000100000000
+DATA ordinals<>+8(SB)/8, $0x0000000300000002
+DATA ordinals<>+16(SB)/8, $0x0000000500000004
+DATA ordinals<>+24(SB)/8, $0x0000000700000006
+GLOBL ordinals<>(SB), RODATA|NOPTR, $32
+
+// func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
+TEXT ·stepAVX2(SB), NOSPLIT, $64-56
+	LOAD_ARGUMENTS
+	VBROADCASTSS coeffs_alpha(AX), UY
+	VMOVUPS UY, ALPHAY
+	VBROADCASTSS coeffs_lambda(AX), UY
+	VMOVUPS UY, LAMBDAY
+	VBROADCASTSS coeffs_kappa(AX), KAPPAY
+	VBROADCASTSS coeffs_s(AX), SY
+	VBROADCASTSS coeffs_b1(AX), B1Y
+	VBROADCASTSS coeffs_c1(AX), C1Y
+	VBROADCASTSS coeffs_b2(AX), B2Y
+	VBROADCASTSS coeffs_c2(AX), C2Y
+	VBROADCASTSS coeffs_eps(AX), EPSY
+	VBROADCASTSS coeffs_live(AX), LIVEY
+	VPXOR ZEROY, ZEROY, ZEROY
+	CMPB coeffs_amsgrad(AX), $0
+	JNE  amsgrad
+	CMPB coeffs_l2(AX), $0
+	JNE  l2
+	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail)
+l2:
+	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2)
+amsgrad:
+	CMPB coeffs_l2(AX), $0
+	JNE  both
+	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax)
+both:
+	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+done:
+	VZEROUPPER
+	RET

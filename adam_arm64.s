@@ -1,0 +1,160 @@
+//go:build !purego && !noasm
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// The kernel computes, with the scalars of coeffs in every lane of a vector,
+//
+//	g = s*g
+//	g = g + λ*p                           L2
+//	v = b2*v + (c2*g)*g
+//	v = +0 where bits(v)&live == 0
+//	x = max(x, v), NaN if either is NaN   AMSGrad; else x = v
+//	m = b1*m + c1*g
+//	m = +0 where bits(m)&live == 0
+//	p = κ*p - α*(m/(√x + ε))
+//
+// in three parts: MOMENTS ends with the square root, QUOTIENT divides, PARAMETERS uses the quotient.
+// The loop makes the QUOTIENT of one vector, the MOMENTS of the next and then the PARAMETERS of the
+// first, so that no instruction waits long for the divide/square-root unit.
+//
+//	R0 p   R1 grad   R2 m   R3 v   R4 x   R5 elements left   R6 c   R7 p, ahead of R0 where L2 reads it
+
+// The vector operations that the Go assembler lacks, on register numbers: d = n op m.
+#define FADD4S(m, n, d) WORD $(0x4e20d400 | (m)<<16 | (n)<<5 | (d))
+#define FSUB4S(m, n, d) WORD $(0x4ea0d400 | (m)<<16 | (n)<<5 | (d))
+#define FMUL4S(m, n, d) WORD $(0x6e20dc00 | (m)<<16 | (n)<<5 | (d))
+#define FDIV4S(m, n, d) WORD $(0x6e20fc00 | (m)<<16 | (n)<<5 | (d))
+#define FMAX4S(m, n, d) WORD $(0x4e20f400 | (m)<<16 | (n)<<5 | (d))
+#define FSQRT4S(n, d)   WORD $(0x6ea1f800 | (n)<<5 | (d))
+
+// Numbers of the registers; Go's own instructions name them V0 or F0 to V25 or F25.
+#define G      0 // gradient, in PARAMETERS the parameter
+#define V      1
+#define U      2 // scratch
+#define R      3 // root of the second moment
+#define M      4
+#define Q      5 // quotient
+#define SCALE  16
+#define LAMBDA 17
+#define B1     18
+#define C1     19
+#define B2     20
+#define C2     21
+#define ALPHA  22
+#define EPS    23
+#define KAPPA  24
+#define LIVE   25
+
+#define SCALAR(offset, f, v) \
+	FMOVS offset(R6), f      \
+	VDUP  v.S[0], v.S4
+
+// What the variants have more, empty without. MOV is FMOVQ for a vector, FMOVS for one element, which
+// zeroes the lanes above it; size is its bytes.
+#define NOL2(MOV, size)
+#define L2(MOV, size) \
+	MOV.P size(R7), F2       \
+	FMUL4S(LAMBDA, U, U)     \
+	FADD4S(U, G, G)
+
+#define NOMAX(MOV, size)
+#define MAX(MOV, size) \
+	MOV   (R4), F2           \
+	FMAX4S(V, U, V)          \
+	MOV.P F1, size(R4)
+
+#define MOMENTS(MOV, size, VL2, VMAX) \
+	MOV.P size(R1), F0       \
+	FMUL4S(SCALE, G, G)      \
+	VL2(MOV, size)           \
+	MOV   (R3), F1           \
+	FMUL4S(B2, V, V)         \
+	FMUL4S(C2, G, U)         \
+	FMUL4S(G, U, U)          \
+	FADD4S(U, V, V)          \
+	VCMTST V25.S4, V1.S4, V2.S4   \
+	VAND   V2.B16, V1.B16, V1.B16 \
+	MOV.P F1, size(R3)       \
+	VMAX(MOV, size)          \
+	FSQRT4S(V, R)            \
+	MOV   (R2), F4           \
+	FMUL4S(B1, M, M)         \
+	FMUL4S(C1, G, G)         \
+	FADD4S(G, M, M)          \
+	VCMTST V25.S4, V4.S4, V2.S4   \
+	VAND   V2.B16, V4.B16, V4.B16 \
+	MOV.P F4, size(R2)
+
+#define QUOTIENT \
+	FADD4S(EPS, R, R)        \
+	FDIV4S(R, M, Q)
+
+#define PARAMETERS(MOV, size) \
+	MOV   (R0), F0           \
+	FMUL4S(ALPHA, Q, Q)      \
+	FMUL4S(KAPPA, G, G)      \
+	FSUB4S(Q, G, G)          \
+	MOV.P F0, size(R0)
+
+#define KERNEL(VL2, VMAX, loop, last, tail, one) \
+	SUBS  $4, R5             \
+	BLT   tail               \
+	MOMENTS(FMOVQ, 16, VL2, VMAX) \
+	SUBS  $4, R5             \
+	BLT   last               \
+	PCALIGN $32              \
+loop:                        \
+	QUOTIENT                 \
+	MOMENTS(FMOVQ, 16, VL2, VMAX) \
+	PARAMETERS(FMOVQ, 16)    \
+	SUBS  $4, R5             \
+	BGE   loop               \
+last:                        \
+	QUOTIENT                 \
+	PARAMETERS(FMOVQ, 16)    \
+tail:                        \
+	ADDS  $4, R5             \
+	BEQ   done               \
+one:                         \
+	MOMENTS(FMOVS, 4, VL2, VMAX) \
+	QUOTIENT                 \
+	PARAMETERS(FMOVS, 4)     \
+	SUBS  $1, R5             \
+	BNE   one                \
+	RET
+
+// func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
+TEXT ·stepNEON(SB), NOSPLIT, $0-56
+	MOVD p+0(FP), R0
+	MOVD grad+8(FP), R1
+	MOVD m+16(FP), R2
+	MOVD v+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD n+40(FP), R5
+	MOVD c+48(FP), R6
+	MOVD R0, R7
+	SCALAR(coeffs_s, F16, V16)
+	SCALAR(coeffs_lambda, F17, V17)
+	SCALAR(coeffs_b1, F18, V18)
+	SCALAR(coeffs_c1, F19, V19)
+	SCALAR(coeffs_b2, F20, V20)
+	SCALAR(coeffs_c2, F21, V21)
+	SCALAR(coeffs_alpha, F22, V22)
+	SCALAR(coeffs_eps, F23, V23)
+	SCALAR(coeffs_kappa, F24, V24)
+	SCALAR(coeffs_live, F25, V25)
+	MOVBU coeffs_l2(R6), R8
+	MOVBU coeffs_amsgrad(R6), R9
+	CBNZ R9, amsgrad
+	CBNZ R8, l2
+	KERNEL(NOL2, NOMAX, loop, last, tail, one)
+l2:
+	KERNEL(L2, NOMAX, loopl2, lastl2, taill2, onel2)
+amsgrad:
+	CBNZ R8, both
+	KERNEL(NOL2, MAX, loopmax, lastmax, tailmax, onemax)
+both:
+	KERNEL(L2, MAX, loopboth, lastboth, tailboth, oneboth)
+done:
+	RET

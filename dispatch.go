@@ -1,0 +1,120 @@
+package adam
+
+import (
+	"math"
+	"os"
+
+	"github.com/fusedadam/adam/internal/selection"
+)
+
+// Kernel returns the name of the kernel in use: "avx512", "avx2", "neon" or "generic".
+func Kernel() string { return kernels[active].Name }
+
+// Kernels returns the names of all kernels that this CPU can run, best first; "generic" is always
+// the last.
+func Kernels() []string {
+	var names []string
+	for _, k := range kernels {
+		if len(k.Missing()) == 0 {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+var (
+	kernels = append(assembled, selection.Kernel{Name: selection.Generic})
+	request = os.Getenv("ADAM_KERNEL")
+	active  = selection.Choose(kernels, request) // index of the kernel in use
+)
+
+func init() {
+	selection.Kernels, selection.Request, selection.Tile = kernels, request, tile
+	selection.Use = func(name string) string {
+		before, i := Kernel(), selection.Choose(kernels, name)
+		if kernels[i].Name != name {
+			panic("adam: this machine cannot run kernel " + name)
+		}
+		active = i
+		return before
+	}
+}
+
+// coeffs holds the scalars of one step as the kernels read them (the field offsets reach the assembly
+// through go_asm.h).
+type coeffs struct {
+	s      float32 // gradient multiplier
+	lambda float32 // L2 weight decay
+	b1, c1 float32 // Beta1, 1-Beta1
+	b2, c2 float32 // Beta2, 1-Beta2
+	alpha  float32 // LR with both bias corrections
+	eps    float32 // Eps with the second moment's bias correction
+	kappa  float32 // decoupled weight decay: parameters shrink by this factor
+	live   uint32  // a moment m with bits(m)&live == 0 is stored as +0
+
+	l2, amsgrad bool // which of the four variants of the kernel runs
+}
+
+// Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal v
+// is below 2^-63 and vanishes beside ε.
+const flushEps = 1.0 / (1 << 34)
+
+// coeffs computes the scalars of step t (1 for the first) in float64 and rounds each to float32 once.
+// Products that meet a sum stand in float64(…), else some compilers fuse them, and no function of
+// package math is used but Sqrt: the bits are the same on every architecture.
+func (c *Config) coeffs(t uint64) coeffs {
+	b1, b2 := c.Beta1, c.Beta2
+	b1t, b2t := 1.0, 1.0 // Beta1^t, Beta2^t by binary exponentiation, least significant bit first
+	for p1, p2 := b1, b2; ; p1, p2 = p1*p1, p2*p2 {
+		if t&1 != 0 {
+			b1t *= p1
+			b2t *= p2
+		}
+		if t >>= 1; t == 0 {
+			break
+		}
+	}
+	q := math.Sqrt(1 - float64(b2t))
+	k := coeffs{
+		s:  1,
+		b1: float32(b1), c1: float32(1 - b1),
+		b2: float32(b2), c2: float32(1 - b2),
+		alpha:   float32(c.LR * q / (1 - float64(b1t))),
+		eps:     float32(c.Eps * q),
+		kappa:   1,
+		live:    0xffffffff,
+		l2:      !c.Decoupled && c.WeightDecay != 0,
+		amsgrad: c.AMSGrad,
+	}
+	if c.Maximize {
+		k.s = -1
+	}
+	if c.Decoupled {
+		k.kappa = float32(1 - float64(c.LR*c.WeightDecay))
+	} else {
+		k.lambda = float32(c.WeightDecay)
+	}
+	if c.Eps >= flushEps {
+		k.live = 0x7f800000
+	}
+	return k
+}
+
+// tile is the number of elements of one kernel call: few enough that the garbage collector, which
+// cannot stop assembly, waits microseconds, and that a tile stays in a core's own cache; enough that
+// the call costs nothing.
+const tile = 8 << 10
+
+// step runs the kernel over the slices, tile by tile; x is empty without AMSGrad.
+func step(p, g, m, v, x []float32, c *coeffs) {
+	raceWrite(p)
+	raceRead(g)
+	raceWrite(m)
+	raceWrite(v)
+	raceWrite(x)
+	for len(p) > tile {
+		stepTile(p[:tile], g[:tile], m[:tile], v[:tile], x[:min(tile, len(x))], c)
+		p, g, m, v, x = p[tile:], g[tile:], m[tile:], v[tile:], x[min(tile, len(x)):]
+	}
+	stepTile(p, g, m, v, x, c)
+}

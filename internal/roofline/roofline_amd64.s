@@ -1,0 +1,82 @@
+//go:build !purego && !noasm
+
+#include "textflag.h"
+
+#define LOAD_ARGS \
+	MOVQ p+0(FP), DI     \
+	MOVQ grad+8(FP), SI  \
+	MOVQ m+16(FP), DX    \
+	MOVQ v+24(FP), R8    \
+	MOVQ n+32(FP), R10   \
+	XORL BX, BX
+
+// p, m and v = themselves xor grad, one vector at offset k after element BX.
+#define XOR(XORI, k, A, B, C, D) \
+	VMOVUPS k(SI)(BX*4), A    \
+	XORI    k(DI)(BX*4), A, B \
+	XORI    k(DX)(BX*4), A, C \
+	XORI    k(R8)(BX*4), A, D \
+	VMOVUPS B, k(DI)(BX*4)    \
+	VMOVUPS C, k(DX)(BX*4)    \
+	VMOVUPS D, k(R8)(BX*4)
+
+// func trafficAVX512(p, grad, m, v *float32, n int)
+TEXT ·trafficAVX512(SB), NOSPLIT, $0-40
+	LOAD_ARGS
+	PCALIGN $64
+loop:
+	XOR(VPXORD, 0, Z0, Z1, Z2, Z3)
+	ADDQ $16, BX
+	CMPQ BX, R10
+	JLT  loop
+	VZEROUPPER
+	RET
+
+// func trafficAVX2(p, grad, m, v *float32, n int)
+TEXT ·trafficAVX2(SB), NOSPLIT, $0-40
+	LOAD_ARGS
+	PCALIGN $64
+loop:
+	XOR(VPXOR, 0, Y0, Y1, Y2, Y3)
+	XOR(VPXOR, 32, Y0, Y1, Y2, Y3)
+	ADDQ $16, BX
+	CMPQ BX, R10
+	JLT  loop
+	VZEROUPPER
+	RET
+
+// func arithmeticAVX512(n int)
+TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8
+	MOVL    $0x35a5ac47, AX // 1.2343e-6
+	MOVL    $0x3aa1d0e4, BX // 1.2346e-3
+	MOVQ    n+0(FP), R10
+	VPBROADCASTD AX, Z0
+	VPBROADCASTD BX, Z1
+	PCALIGN $64
+loop:
+	VSQRTPS Z0, Z2
+	VDIVPS  Z1, Z0, Z3
+	SUBQ    $16, R10
+	JGT     loop
+	VZEROUPPER
+	RET
+
+// func arithmeticAVX2(n int)
+TEXT ·arithmeticAVX2(SB), NOSPLIT, $0-8
+	MOVL    $0x35a5ac47, AX
+	MOVL    $0x3aa1d0e4, BX
+	MOVQ    n+0(FP), R10
+	MOVQ    AX, X0
+	MOVQ    BX, X1
+	VPBROADCASTD X0, Y0
+	VPBROADCASTD X1, Y1
+	PCALIGN $64
+loop:
+	VSQRTPS Y0, Y2
+	VDIVPS  Y1, Y0, Y3
+	VSQRTPS Y0, Y4
+	VDIVPS  Y1, Y0, Y5
+	SUBQ    $16, R10
+	JGT     loop
+	VZEROUPPER
+	RET

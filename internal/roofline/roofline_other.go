@@ -1,0 +1,9 @@
+//go:build (!amd64 && !arm64) || purego || noasm
+
+package roofline
+
+// No ceiling in assembly: that of the generic kernel is in roofline.go.
+var assembled []string
+
+func traffic(kernel string, p, g, m, v *float32, n int) {}
+func arithmetic(kernel string, n int)                   {}
