@@ -1,0 +1,80 @@
+package adam
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fusedadam/adam/internal/plain"
+	"github.com/fusedadam/adam/internal/roofline"
+	"github.com/fusedadam/adam/internal/selection"
+)
+
+// Sizes of the benchmark, from one element to far beyond the caches.
+var benchSizes = []int{1, 4, 16, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20}
+
+func sizeName(n int) string {
+	switch {
+	case n >= 1<<20:
+		return fmt.Sprintf("%dMi", n>>20)
+	case n >= 1<<10:
+		return fmt.Sprintf("%dKi", n>>10)
+	}
+	return fmt.Sprint(n)
+}
+
+// BenchmarkStep measures State.Step on each kernel, and in the same run
+//
+//   - kernel=plain, the loop that Go programs write today;
+//   - ceiling=traffic and ceiling=arithmetic, what the machine can do at most (internal/roofline).
+//
+// A step moves 28 bytes an element: it reads p, g, M and V and writes p, M and V.
+func BenchmarkStep(b *testing.B) {
+	c := DefaultW()
+	for _, name := range Kernels() {
+		bench(b, "kernel="+name, func(b *testing.B, p, g []float32, s *State) {
+			defer selection.Use(selection.Use(name))
+			b.ResetTimer()
+			for range b.N {
+				if err := s.Step(p, g, c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	bench(b, "kernel=plain", func(b *testing.B, p, g []float32, s *State) {
+		b.ResetTimer()
+		for i := range b.N {
+			plain.Step(p, g, s.M, s.V, i+1, float32(c.LR), float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(c.WeightDecay))
+		}
+	})
+	for _, name := range Kernels() {
+		bench(b, "ceiling=traffic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
+			b.ResetTimer()
+			for range b.N {
+				roofline.Traffic(name, p, g, s.M, s.V)
+			}
+		})
+		bench(b, "ceiling=arithmetic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
+			b.ResetTimer()
+			for range b.N {
+				roofline.Arithmetic(name, len(p))
+			}
+		})
+	}
+}
+
+func bench(b *testing.B, name string, f func(b *testing.B, p, g []float32, s *State)) {
+	for _, n := range benchSizes {
+		b.Run(name+"/n="+sizeName(n), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 2))
+			p, g, s := make([]float32, n), make([]float32, n), NewState(n, Config{})
+			for i := range p {
+				p[i], g[i] = float32(r.NormFloat64()), float32(r.NormFloat64()*1e-3)
+			}
+			b.SetBytes(28 * int64(n))
+			f(b, p, g, s)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/param")
+		})
+	}
+}

@@ -1,0 +1,151 @@
+// Package golden holds trajectories of real PyTorch optimizers (torch.optim.Adam and AdamW 1.13.1 on
+// CPU) and compares the steps of package adam with them. testdata/README.md describes the data.
+package golden
+
+import (
+	"archive/zip"
+	"bytes"
+	_ "embed"
+	"fmt"
+	"math"
+	"slices"
+)
+
+//go:embed testdata/torch.zip
+var archive []byte
+
+// Config and State have the fields of adam.Config and adam.State, which convert to and from them; the
+// tests of package adam use this package, so that it cannot import adam.
+type (
+	Config struct {
+		LR, Beta1, Beta2, Eps, WeightDecay float64
+
+		Decoupled, AMSGrad, Maximize bool
+	}
+	State struct {
+		T          uint64
+		M, V, VMax []float32
+	}
+)
+
+// Step makes one step of package adam: of a State, with p, g and a Config.
+type Step func(s *State, p, g []float32, c Config) error
+
+// A Case is one trajectory: the gradients given to torch and what it made of them.
+type Case struct {
+	Name    string // torch/NAME, or torch-nofma/NAME where torch did not fuse multiply-adds
+	Steps   int
+	exact   bool // torch-nofma: the moments are comparable to the bit
+	tensors []tensor
+}
+
+type tensor struct {
+	start     snapshot
+	config    func(step int) Config
+	gradient  func(step int, p []float32) []float32 // nil result: torch had no gradient and left the tensor alone
+	snapshots map[int]snapshot                      // by step, counted from 1; not all are stored
+}
+
+type snapshot struct {
+	t             uint64
+	p, m, v, vmax []float32
+}
+
+// Bound is the largest error of a parameter, as a multiple of max(|p|, LR), that [Case.Check] accepts.
+const Bound = 2e-6
+
+// Result says what a check compared.
+type Result struct {
+	Values   int     // parameters compared
+	Exact    int     // moments compared to the bit
+	MaxError float64 // largest error of a parameter as a multiple of max(|p|, LR)
+}
+
+// Cases returns all trajectories.
+func Cases() ([]Case, error) {
+	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		return nil, err
+	}
+	var cases []Case
+	for _, f := range r.File {
+		c, err := read(f)
+		if err != nil {
+			return nil, fmt.Errorf("golden: %s: %w", f.Name, err)
+		}
+		cases = append(cases, *c)
+	}
+	return cases, nil
+}
+
+// Check replays the case and compares every stored value: parameters within [Bound], NaN and Inf in the
+// same places; the moments of a case without FMA to the bit, as long as the gradient does not see the
+// parameter (no L2 decay) and the element has never had a subnormal moment, which adam stores as zero.
+func (c *Case) Check(step Step) (Result, error) {
+	var r Result
+	for j := range c.tensors {
+		if err := c.checkTensor(&c.tensors[j], step, &r); err != nil {
+			return r, fmt.Errorf("%s, tensor %d: %w", c.Name, j, err)
+		}
+	}
+	return r, nil
+}
+
+func (c *Case) checkTensor(t *tensor, step Step, r *Result) error {
+	p := slices.Clone(t.start.p)
+	s := &State{T: t.start.t, M: slices.Clone(t.start.m), V: slices.Clone(t.start.v), VMax: slices.Clone(t.start.vmax)}
+	subnormal := make([]bool, len(p))
+	for k := 1; k <= c.Steps; k++ {
+		config := t.config(k)
+		if g := t.gradient(k, p); g != nil {
+			if err := step(s, p, g, config); err != nil {
+				return err
+			}
+		}
+		want, stored := t.snapshots[k]
+		if !stored {
+			continue
+		}
+		if s.T != want.t && want.t < 1<<24 { // torch's counter is a float32 and stops there
+			return fmt.Errorf("after step %d: T = %d, torch has %d", k, s.T, want.t)
+		}
+		exact := c.exact && (config.WeightDecay == 0 || config.Decoupled)
+		for i := range p {
+			e := distance(p[i], want.p[i], config.LR)
+			r.Values++
+			r.MaxError = max(r.MaxError, e)
+			if !(e <= Bound) {
+				return fmt.Errorf("step %d: p[%d] = %v, torch has %v (%.2g of max(|p|, LR), accepted %g)",
+					k, i, p[i], want.p[i], e, Bound)
+			}
+			subnormal[i] = subnormal[i] || isSubnormal(want.m[i]) || isSubnormal(want.v[i])
+			if !exact || subnormal[i] {
+				continue
+			}
+			r.Exact += 2
+			if !same(s.M[i], want.m[i]) || !same(s.V[i], want.v[i]) || config.AMSGrad && !same(s.VMax[i], want.vmax[i]) {
+				return fmt.Errorf("step %d: moments of element %d: %v %v, torch has %v %v", k, i, s.M[i], s.V[i], want.m[i], want.v[i])
+			}
+		}
+	}
+	return nil
+}
+
+// distance returns |got-want| / max(|want|, lr): 0 where both are the same Inf or NaN, NaN or Inf where
+// only one is.
+func distance(got, want float32, lr float64) float64 {
+	g, w := float64(got), float64(want)
+	if g == w || g != g && w != w {
+		return 0
+	}
+	if math.IsInf(w, 0) {
+		return math.Inf(1)
+	}
+	return math.Abs(g-w) / max(math.Abs(w), lr)
+}
+
+func same(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+func isSubnormal(x float32) bool { return x != 0 && math.Abs(float64(x)) < 0x1p-126 }
