@@ -158,7 +158,8 @@ func (s *State) Step(p, g []float32, c Config) error {
 	if s.T == math.MaxUint64 {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
 	}
-	k := c.coeffs(s.T + 1)
+	var k coeffs
+	k.set(&c, s.T+1)
 	step(p, g, s.M, s.V, x, &k)
 	s.T++
 	return nil

@@ -59,45 +59,46 @@ type coeffs struct {
 // is below 2^-63 and vanishes beside ε.
 const flushEps = 1.0 / (1 << 34)
 
-// coeffs computes the scalars of step t (1 for the first) in float64 and rounds each to float32 once.
+// set computes the scalars of step t (1 for the first) in float64 and rounds each to float32 once.
 // Products that meet a sum stand in float64(…), else some compilers fuse them, and no function of
 // package math is used but Sqrt: the bits are the same on every architecture.
-func (c *Config) coeffs(t uint64) coeffs {
-	b1, b2 := c.Beta1, c.Beta2
-	b1t, b2t := 1.0, 1.0 // Beta1^t, Beta2^t by binary exponentiation, least significant bit first
-	for p1, p2 := b1, b2; ; p1, p2 = p1*p1, p2*p2 {
-		if t&1 != 0 {
-			b1t *= p1
-			b2t *= p2
-		}
-		if t >>= 1; t == 0 {
-			break
-		}
-	}
-	q := math.Sqrt(1 - float64(b2t))
-	k := coeffs{
-		s:  1,
-		b1: float32(b1), c1: float32(1 - b1),
-		b2: float32(b2), c2: float32(1 - b2),
-		alpha:   float32(c.LR * q / (1 - float64(b1t))),
-		eps:     float32(c.Eps * q),
-		kappa:   1,
-		live:    0xffffffff,
-		l2:      !c.Decoupled && c.WeightDecay != 0,
-		amsgrad: c.AMSGrad,
-	}
+func (k *coeffs) set(c *Config, t uint64) {
+	b1t, b2t := power(c.Beta1, t), power(c.Beta2, t)
+	q := math.Sqrt(1 - b2t)
+	k.b1, k.c1 = float32(c.Beta1), float32(1-c.Beta1)
+	k.b2, k.c2 = float32(c.Beta2), float32(1-c.Beta2)
+	k.alpha = float32(c.LR * q / (1 - b1t))
+	k.eps = float32(c.Eps * q)
+	k.l2 = !c.Decoupled && c.WeightDecay != 0
+	k.lambda = float32(c.WeightDecay)
+	k.amsgrad = c.AMSGrad
+	k.s, k.kappa, k.live = 1, 1, 0xffffffff
 	if c.Maximize {
 		k.s = -1
 	}
 	if c.Decoupled {
 		k.kappa = float32(1 - float64(c.LR*c.WeightDecay))
-	} else {
-		k.lambda = float32(c.WeightDecay)
 	}
 	if c.Eps >= flushEps {
 		k.live = 0x7f800000
 	}
-	return k
+}
+
+// power returns β^t by binary exponentiation, least significant bit first, in plain float64 products; 0
+// where it is certain to be below 2^-60, of which 1-β^t keeps nothing: products with subnormal factors
+// are slow.
+func power(beta float64, t uint64) float64 {
+	const one = 0x3ff0000000000000 // bits of 1.0
+	r := 1.0
+	for ; t != 0; t >>= 1 {
+		if beta < 0x1p-60 {
+			return 0 // the highest bit of t is yet to come
+		}
+		// A bit that is not set multiplies by 1: a branch on it would often be mispredicted.
+		r *= math.Float64frombits(one ^ (one^math.Float64bits(beta))&-(t&1))
+		beta *= beta
+	}
+	return r
 }
 
 // tile is the number of elements of one kernel call: few enough that the garbage collector, which
