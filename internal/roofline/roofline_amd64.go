@@ -5,11 +5,11 @@ package roofline
 // The kernels of package adam with a ceiling in assembly.
 var assembled = []string{"avx512", "avx2"}
 
-func traffic(kernel string, p, g, m, v *float32, n int) {
+func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {
 	if kernel == "avx512" {
-		trafficAVX512(p, g, m, v, n)
+		trafficAVX512(p, g, m, v, n, prefetch)
 	} else {
-		trafficAVX2(p, g, m, v, n)
+		trafficAVX2(p, g, m, v, n, prefetch)
 	}
 }
 
@@ -22,10 +22,10 @@ func arithmetic(kernel string, n int) {
 }
 
 //go:noescape
-func trafficAVX512(p, grad, m, v *float32, n int)
+func trafficAVX512(p, grad, m, v *float32, n int, prefetch bool)
 
 //go:noescape
-func trafficAVX2(p, grad, m, v *float32, n int)
+func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
 
 func arithmeticAVX512(n int)
 func arithmeticAVX2(n int)

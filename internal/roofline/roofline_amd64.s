@@ -10,6 +10,13 @@
 	MOVQ n+32(FP), R10   \
 	XORL BX, BX
 
+// As the kernels of package adam do.
+#define AHEAD(base) \
+	PREFETCHT1 1024(base)(BX*4) \
+	PREFETCHT0 320(base)(BX*4)
+
+#define NOAHEAD(base)
+
 // p, m and v = themselves xor grad, one vector at offset k after element BX.
 #define XOR(XORI, k, A, B, C, D) \
 	VMOVUPS k(SI)(BX*4), A    \
@@ -20,30 +27,52 @@
 	VMOVUPS C, k(DX)(BX*4)    \
 	VMOVUPS D, k(R8)(BX*4)
 
-// func trafficAVX512(p, grad, m, v *float32, n int)
-TEXT ·trafficAVX512(SB), NOSPLIT, $0-40
-	LOAD_ARGS
-	PCALIGN $64
-loop:
-	XOR(VPXORD, 0, Z0, Z1, Z2, Z3)
-	ADDQ $16, BX
-	CMPQ BX, R10
-	JLT  loop
-	VZEROUPPER
+#define TRAFFIC512(loop, VAHEAD) \
+	PCALIGN $64 \
+loop: \
+	VAHEAD(SI) \
+	VAHEAD(DI) \
+	VAHEAD(DX) \
+	VAHEAD(R8) \
+	XOR(VPXORD, 0, Z0, Z1, Z2, Z3) \
+	ADDQ $16, BX \
+	CMPQ BX, R10 \
+	JLT  loop \
+	VZEROUPPER \
 	RET
 
-// func trafficAVX2(p, grad, m, v *float32, n int)
-TEXT ·trafficAVX2(SB), NOSPLIT, $0-40
-	LOAD_ARGS
-	PCALIGN $64
-loop:
-	XOR(VPXOR, 0, Y0, Y1, Y2, Y3)
-	XOR(VPXOR, 32, Y0, Y1, Y2, Y3)
-	ADDQ $16, BX
-	CMPQ BX, R10
-	JLT  loop
-	VZEROUPPER
+#define TRAFFIC256(loop, VAHEAD) \
+	PCALIGN $64 \
+loop: \
+	VAHEAD(SI) \
+	VAHEAD(DI) \
+	VAHEAD(DX) \
+	VAHEAD(R8) \
+	XOR(VPXOR, 0, Y0, Y1, Y2, Y3) \
+	XOR(VPXOR, 32, Y0, Y1, Y2, Y3) \
+	ADDQ $16, BX \
+	CMPQ BX, R10 \
+	JLT  loop \
+	VZEROUPPER \
 	RET
+
+// func trafficAVX512(p, grad, m, v *float32, n int, prefetch bool)
+TEXT ·trafficAVX512(SB), NOSPLIT, $0-41
+	LOAD_ARGS
+	CMPB prefetch+40(FP), $0
+	JNE  ahead
+	TRAFFIC512(loop, NOAHEAD)
+ahead:
+	TRAFFIC512(loopahead, AHEAD)
+
+// func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
+TEXT ·trafficAVX2(SB), NOSPLIT, $0-41
+	LOAD_ARGS
+	CMPB prefetch+40(FP), $0
+	JNE  ahead
+	TRAFFIC256(loop, NOAHEAD)
+ahead:
+	TRAFFIC256(loopahead, AHEAD)
 
 // func arithmeticAVX512(n int)
 TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8

@@ -5,5 +5,5 @@ package roofline
 // No ceiling in assembly: that of the generic kernel is in roofline.go.
 var assembled []string
 
-func traffic(kernel string, p, g, m, v *float32, n int) {}
-func arithmetic(kernel string, n int)                   {}
+func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {}
+func arithmetic(kernel string, n int)                                  {}
