@@ -17,6 +17,7 @@ const (
 
 var assembled = []selection.Kernel{
 	avx512: {Name: "avx512", Needs: []selection.Flag{
+		{Name: "avx", Have: cpu.X86.HasAVX}, // VZEROUPPER
 		{Name: "avx512", Have: cpu.X86.HasAVX512},
 		{Name: "avx512f", Have: cpu.X86.HasAVX512F},
 		{Name: "avx512bw", Have: cpu.X86.HasAVX512BW},

@@ -76,7 +76,7 @@ ahead:
 
 // func arithmeticAVX512(n int)
 TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8
-	MOVL    $0x35a5ac47, AX // 1.2343e-6
+	MOVL    $0x35a5ac47, AX // 1.2344e-6
 	MOVL    $0x3aa1d0e4, BX // 1.2346e-3
 	MOVQ    n+0(FP), R10
 	VPBROADCASTD AX, Z0

@@ -1,0 +1,80 @@
+//go:build !purego && !noasm
+
+package adam
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Instructions of the amd64 kernels and the CPU flag that each needs, on registers of 512 bits (or masks)
+// and on shorter ones; "" for those of every amd64 CPU. From Intel's and AMD's manuals.
+var needs = func() map[string][2]string {
+	m := map[string][2]string{
+		"VPAND": {"-", "avx2"}, "VPANDN": {"-", "avx2"}, "VPXOR": {"-", "avx2"}, "VPCMPEQD": {"-", "avx2"},
+		"VPCMPGTD": {"-", "avx2"}, "VPBROADCASTD": {"avx512f", "avx2"},
+		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
+		"VPTESTMD": {"avx512f", "avx512vl"}, "KMOVW": {"avx512f", "-"},
+	}
+	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS VCMPPS VBROADCASTSS") {
+		m[s] = [2]string{"avx512f", "avx"}
+	}
+	for _, s := range strings.Fields("MOVQ MOVL XORL LEAQ CMPQ CMPB JGT JLE JEQ JNE JMP ADDQ SUBQ SHLL DECL PREFETCHT0 PREFETCHT1 RET PCALIGN") {
+		m[s] = [2]string{"-", ""}
+	}
+	return m
+}()
+
+// The gate of each kernel asks for every flag that one of its instructions needs.
+func TestGates(t *testing.T) {
+	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
+	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
+	kernel := map[string]string{"stepAVX512": "avx512", "stepAVX2": "avx2"}
+	for _, f := range readAssembly(t, "adam_amd64.s", func(string) bool { return false }) {
+		gate := map[string]bool{"": true}
+		for _, k := range kernels {
+			if k.Name == kernel[f.name] {
+				for _, flag := range k.Needs {
+					gate[flag.Name] = true
+				}
+			}
+		}
+		vectors := 0
+		for _, s := range f.statements {
+			if strings.HasSuffix(s, ":") {
+				continue
+			}
+			op, operands, _ := strings.Cut(s, " ")
+			op = strings.TrimSuffix(op, ".Z")
+			flags, known := needs[op]
+			assert.True(t, known, "%s: which flag does %q need? Add it to needs", f.name, s)
+			flag := flags[1]
+			if wide.MatchString(operands) {
+				flag = flags[0]
+			}
+			assert.NotEqual(t, "-", flag, "%s: no such form: %s", f.name, s)
+			assert.True(t, gate[flag], "%s: the gate lacks %s, which %q needs", f.name, flag, s)
+			assert.True(t, gate["avx512vl"] || !evex.MatchString(operands), "%s: the gate lacks avx512vl, which %q needs", f.name, s)
+			if flag != "" {
+				vectors++
+			}
+		}
+		assert.Greater(t, vectors, 100, "%s: vector instructions seen", f.name)
+		assert.Contains(t, f.statements, "VZEROUPPER")
+	}
+}
+
+// A gate is closed by any one flag that is missing.
+func TestMissingFlag(t *testing.T) {
+	for _, k := range assembled {
+		for i := range k.Needs {
+			one := k
+			one.Needs = append(k.Needs[:0:0], k.Needs...)
+			one.Needs[i].Have = false
+			assert.Contains(t, one.Missing(), k.Needs[i].Name)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package adam
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An asmFunc is a function of an assembly file with its macros expanded, a statement each.
+type asmFunc struct {
+	name       string
+	statements []string
+}
+
+type macro struct {
+	params []string // nil: without parentheses
+	body   string
+}
+
+var (
+	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
+	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\)`)
+	wordRE   = regexp.MustCompile(`\b[A-Za-z_]\w*`)
+)
+
+// readAssembly expands the macros of an assembly file as the Go assembler does, but for those that keep
+// says it should leave.
+func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmFunc {
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	source := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(string(data), "")
+	source = regexp.MustCompile(`[ \t]*\\\n`).ReplaceAllString(source, ";")
+	macros := map[string]macro{}
+	var funcs []asmFunc
+	for line := range strings.SplitSeq(source, "\n") {
+		line = strings.TrimSpace(line)
+		if d := defineRE.FindStringSubmatch(line); d != nil {
+			if !keep(d[1]) {
+				m := macro{body: strings.TrimSpace(d[4])}
+				if d[2] != "" {
+					m.params = splitArgs(d[3])
+				}
+				macros[d[1]] = m
+			}
+			continue
+		}
+		if f := textRE.FindStringSubmatch(line); f != nil {
+			funcs = append(funcs, asmFunc{name: f[1]})
+			continue
+		}
+		if len(funcs) == 0 || line == "" || strings.HasPrefix(line, "DATA ") || strings.HasPrefix(line, "GLOBL ") {
+			continue
+		}
+		f := &funcs[len(funcs)-1]
+		for s := range strings.SplitSeq(expand(t, line, macros), ";") {
+			if s = strings.TrimSpace(s); s != "" {
+				f.statements = append(f.statements, s)
+			}
+		}
+	}
+	require.NotEmpty(t, funcs, file)
+	return funcs
+}
+
+// expand replaces the first macro of s until there is none.
+func expand(t *testing.T, s string, macros map[string]macro) string {
+	for range 100000 {
+		replaced := false
+		for _, w := range wordRE.FindAllStringIndex(s, -1) {
+			m, ok := macros[s[w[0]:w[1]]]
+			if !ok {
+				continue
+			}
+			body, end := m.body, w[1]
+			if m.params != nil {
+				end = w[1] + closing(s[w[1]:]) + 1
+				args := splitArgs(s[w[1]+1 : end-1])
+				require.Len(t, args, len(m.params), s[w[0]:end])
+				body = wordRE.ReplaceAllStringFunc(body, func(word string) string {
+					for i, p := range m.params {
+						if p == word {
+							return args[i]
+						}
+					}
+					return word
+				})
+			}
+			s, replaced = s[:w[0]]+body+s[end:], true
+			break
+		}
+		if !replaced {
+			return s
+		}
+	}
+	t.Fatalf("macros do not end: %.200s", s)
+	return ""
+}
+
+// closing returns the index of the parenthesis that closes the one that s begins with.
+func closing(s string) int {
+	depth := 0
+	for i, c := range s {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(s) - 1
+}
+
+// splitArgs splits at the commas outside parentheses.
+func splitArgs(s string) []string {
+	var args []string
+	depth, from := 0, 0
+	for i, c := range s + "," {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth == 0:
+			args = append(args, strings.TrimSpace(s[from:i]))
+			from = i + 1
+		}
+	}
+	return args
+}
+
+// Each word that the arm64 files encode by hand disassembles to the operation that its macro names, on
+// the registers that the macro is given.
+func TestEncodings(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("needs the go command")
+	}
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		t.Skip("the go command does not run under the emulators that test this architecture")
+	}
+	binary := filepath.Join(t.TempDir(), "arm64.test")
+	build := exec.Command("go", "test", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOFLAGS=", "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	operation := regexp.MustCompile(`^(F\w+)4S\(([^)]*)\)$`)
+	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`) // a line of objdump
+	total := 0
+	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
+		byHand := func(name string) bool { return strings.HasSuffix(name, "4S") }
+		for _, f := range readAssembly(t, file, byHand) {
+			var want []string
+			names := map[string]bool{}
+			for _, s := range f.statements {
+				assert.NotContains(t, s, "WORD", "an encoding without a macro that names it")
+				if m := operation.FindStringSubmatch(s); m != nil {
+					var registers []string
+					for _, r := range splitArgs(m[2]) {
+						registers = append(registers, "V"+r+".S4")
+					}
+					want = append(want, m[1]+" "+strings.Join(registers, ", "))
+					names[m[1]] = true
+				}
+			}
+			dump, err := exec.Command("go", "tool", "objdump", "-s", `\.`+f.name+`(\.abi0)?$`, binary).Output()
+			require.NoError(t, err)
+			var got []string
+			for _, m := range instruction.FindAllStringSubmatch(string(dump), -1) {
+				if m[1] != filepath.Base(file) {
+					continue
+				}
+				if op, _, _ := strings.Cut(m[2], " "); names[op] && strings.Contains(m[2], ".S4") {
+					got = append(got, m[2])
+				}
+			}
+			for i, w := range want {
+				require.Less(t, i, len(got), "%s: no %s in the binary", f.name, w)
+				require.Equal(t, w, got[i], "%s: operation %d", f.name, i)
+			}
+			require.Len(t, got, len(want), f.name)
+			total += len(want)
+		}
+	}
+	assert.Greater(t, total, 100, "hand-encoded words compared")
+	t.Log(total, "words")
+}

@@ -1,0 +1,45 @@
+//go:build !purego && !noasm
+
+#include "textflag.h"
+
+// The vector operations that the Go assembler lacks, on register numbers: d = n op m.
+#define FDIV4S(m, n, d) WORD $(0x6e20fc00 | (m)<<16 | (n)<<5 | (d))
+#define FSQRT4S(n, d)   WORD $(0x6ea1f800 | (n)<<5 | (d))
+
+// func trafficNEON(p, grad, m, v *float32, n int): p, m and v = themselves xor grad
+TEXT ·trafficNEON(SB), NOSPLIT, $0-40
+	MOVD p+0(FP), R0
+	MOVD grad+8(FP), R1
+	MOVD m+16(FP), R2
+	MOVD v+24(FP), R3
+	MOVD n+32(FP), R4
+	PCALIGN $32
+loop:
+	FMOVQ.P 16(R1), F0
+	FMOVQ (R0), F1
+	FMOVQ (R2), F2
+	FMOVQ (R3), F3
+	VEOR  V0.B16, V1.B16, V1.B16
+	VEOR  V0.B16, V2.B16, V2.B16
+	VEOR  V0.B16, V3.B16, V3.B16
+	FMOVQ.P F1, 16(R0)
+	FMOVQ.P F2, 16(R2)
+	FMOVQ.P F3, 16(R3)
+	SUBS $4, R4
+	BGT  loop
+	RET
+
+// func arithmeticNEON(n int): one square root and one division for each of n values
+TEXT ·arithmeticNEON(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R4
+	MOVW $0x35a5ac47, R0 // 1.2344e-6
+	MOVW $0x3aa1d0e4, R1 // 1.2346e-3
+	VDUP R0, V0.S4
+	VDUP R1, V1.S4
+	PCALIGN $32
+loop:
+	FSQRT4S(0, 2)
+	FDIV4S(1, 0, 3)
+	SUBS $4, R4
+	BGT  loop
+	RET
