@@ -109,25 +109,22 @@ type State struct {
 func NewState(n int, c Config) *State {
 	const (
 		line = 64 / 4        // floats in a cache line
-		page = 4096 / 4      // floats in the span of addresses after which the sets of an L1 cache recur
+		page = 4096 / 4      // floats after which the sets of an L1 cache recur
 		skew = page/4 + line // from one moment to the next, modulo page
 	)
 	k := 2
 	if c.AMSGrad {
 		k = 3
 	}
-	// One block for all: each moment begins on a cache line, and from a page on, each at its own
-	// offset in the page. Large blocks of Go begin on a page, so parameters and gradients usually
-	// have offset 0 and the moments skew, 2·skew and 3·skew.
-	stride := (n + line - 1) &^ (line - 1)
-	if n >= page {
-		stride = (n+page-1)&^(page-1) + skew
+	// One block for all, in which each moment begins on a cache line. Where two of them could meet modulo
+	// page, they begin at skew, 2·skew and 3·skew of it: large slices of Go begin on a page, so that
+	// parameters and gradients usually are at 0.
+	start, stride := 0, (n+line-1)&^(line-1)
+	if stride >= page/2 {
+		start, stride = skew, (n+page-1)&^(page-1)+skew
 	}
-	block := make([]float32, k*stride+line+skew)
-	start := int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
-	if n >= page {
-		start += skew
-	}
+	block := make([]float32, start+k*stride+line)
+	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
 	moment := func(i int) []float32 {
 		from := start + i*stride
 		return block[from : from+n : from+n]

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,38 +70,38 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 	return funcs
 }
 
-// expand replaces the first macro of s until there is none.
+// expand replaces the macros of s and those in what replaces them.
 func expand(t *testing.T, s string, macros map[string]macro) string {
-	for range 100000 {
-		replaced := false
-		for _, w := range wordRE.FindAllStringIndex(s, -1) {
-			m, ok := macros[s[w[0]:w[1]]]
-			if !ok {
-				continue
-			}
-			body, end := m.body, w[1]
-			if m.params != nil {
-				end = w[1] + closing(s[w[1]:]) + 1
-				args := splitArgs(s[w[1]+1 : end-1])
-				require.Len(t, args, len(m.params), s[w[0]:end])
-				body = wordRE.ReplaceAllStringFunc(body, func(word string) string {
-					for i, p := range m.params {
-						if p == word {
-							return args[i]
-						}
-					}
-					return word
-				})
-			}
-			s, replaced = s[:w[0]]+body+s[end:], true
+	var out strings.Builder
+	for s != "" {
+		w := wordRE.FindStringIndex(s)
+		if w == nil {
 			break
 		}
-		if !replaced {
-			return s
+		name := s[w[0]:w[1]]
+		out.WriteString(s[:w[0]])
+		s = s[w[1]:]
+		m, ok := macros[name]
+		if !ok {
+			out.WriteString(name)
+			continue
 		}
+		body := m.body
+		if m.params != nil {
+			end := closing(s)
+			args := splitArgs(s[1:end])
+			require.Len(t, args, len(m.params), "%s%s", name, s[:end])
+			body = wordRE.ReplaceAllStringFunc(body, func(word string) string {
+				if i := slices.Index(m.params, word); i >= 0 {
+					return args[i]
+				}
+				return word
+			})
+			s = s[end+1:]
+		}
+		out.WriteString(expand(t, body, macros))
 	}
-	t.Fatalf("macros do not end: %.200s", s)
-	return ""
+	return out.String() + s
 }
 
 // closing returns the index of the parenthesis that closes the one that s begins with.

@@ -1,0 +1,92 @@
+package adam
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/fusedadam/adam/internal/selection"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestKernels(t *testing.T) {
+	names := Kernels()
+	assert.Equal(t, selection.Generic, names[len(names)-1], "generic is the last")
+	assert.Contains(t, names, Kernel())
+	if request := os.Getenv("ADAM_KERNEL"); selectable(request) {
+		assert.Equal(t, request, Kernel(), "ADAM_KERNEL")
+	} else {
+		assert.Equal(t, names[0], Kernel(), "the best without ADAM_KERNEL")
+	}
+}
+
+func selectable(name string) bool {
+	for _, k := range Kernels() {
+		if k == name {
+			return true
+		}
+	}
+	return false
+}
+
+// chosen starts this test binary anew with the environment and returns its Kernel and Kernels.
+func chosen(t *testing.T, env ...string) (string, []string) {
+	child := exec.Command(os.Args[0], "-test.run=^TestPrintKernels$", "-test.v")
+	child.Env = append(os.Environ(), "ADAM_TEST_REQUIRE=", "ADAM_TEST_PRINT=1")
+	child.Env = append(child.Env, env...)
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for line := range strings.Lines(string(out)) {
+		if _, list, ok := strings.Cut(strings.TrimSpace(line), "kernels: "); ok {
+			fields := strings.Fields(list)
+			return fields[0], fields[1:]
+		}
+	}
+	t.Fatalf("no kernels in %s", out)
+	return "", nil
+}
+
+func TestPrintKernels(t *testing.T) {
+	if os.Getenv("ADAM_TEST_PRINT") != "" {
+		t.Log("kernels:", Kernel(), strings.Join(Kernels(), " "))
+	}
+}
+
+// ADAM_KERNEL and GODEBUG only ever lower the choice.
+func TestChoice(t *testing.T) {
+	if exec.Command(os.Args[0], "-test.run=^$").Run() != nil {
+		t.Skip("this system cannot start the test binary anew (an emulator)")
+	}
+	names := Kernels()
+	for _, name := range names {
+		got, all := chosen(t, "ADAM_KERNEL="+name)
+		assert.Equal(t, name, got)
+		assert.Equal(t, names, all, "Kernels does not depend on ADAM_KERNEL")
+	}
+	for _, unknown := range []string{"", "avx1024", "rvv"} {
+		got, _ := chosen(t, "ADAM_KERNEL="+unknown)
+		assert.Equal(t, names[0], got)
+	}
+	if names[0] == "avx512" {
+		for _, flag := range []string{"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512"} {
+			got, all := chosen(t, "GODEBUG=cpu."+flag+"=off", "ADAM_KERNEL=avx512")
+			assert.Equal(t, "avx2", got, "without %s", flag)
+			assert.NotContains(t, all, "avx512")
+		}
+		got, _ := chosen(t, "GODEBUG=cpu.avx512f=off,cpu.avx2=off", "ADAM_KERNEL=")
+		assert.Equal(t, "generic", got)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	yes, no := []selection.Flag{{Name: "a", Have: true}, {Name: "b", Have: true}}, []selection.Flag{{Name: "a", Have: true}, {Name: "b"}}
+	kernels := []selection.Kernel{{Name: "best", Needs: no}, {Name: "good", Needs: yes}, {Name: "fair", Needs: yes}, {Name: "generic"}}
+	for request, want := range map[string]int{"": 1, "best": 1, "good": 1, "fair": 2, "generic": 3, "other": 1, "FAIR": 2} {
+		assert.Equal(t, want, selection.Choose(kernels, request), "request %q", request)
+	}
+	assert.Equal(t, []string{"b"}, kernels[0].Missing())
+	assert.Empty(t, kernels[1].Missing())
+	assert.Panics(t, func() { selection.Use("other") })
+}

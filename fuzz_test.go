@@ -1,0 +1,116 @@
+package adam
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fusedadam/adam/internal/selection"
+)
+
+// The fuzz targets draw their operands from a seed, so that their inputs stay small and every kind of
+// value is likely. Their seeds lie at the boundaries of vectors and turns of the loops.
+var boundaries = []uint16{0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193}
+
+// drawn returns a config and operands of n elements drawn from the seed.
+func drawn(n int, seed uint64) (Config, *operands) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := variants[r.IntN(len(variants))].Config
+	if r.IntN(2) == 0 {
+		c = Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(), Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
+			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0}
+	}
+	offsets := [5]int{r.IntN(16), r.IntN(16), r.IntN(16), r.IntN(16), r.IntN(16)}
+	o := newOperands(r, n, offsets, kinds[r.IntN(len(kinds))].value)
+	o.s.T = (math.MaxUint64 - 10) >> r.IntN(65)
+	return c, o
+}
+
+// FuzzStep compares every kernel with the generic one over some steps.
+func FuzzStep(f *testing.F) {
+	for i, n := range boundaries {
+		f.Add(n, uint8(3), uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, n uint16, steps uint8, seed uint64) {
+		c, o := drawn(int(n)%(tile+100), seed)
+		for _, name := range Kernels() {
+			exercised[name]++
+			before := selection.Use(name)
+			check(t, o.clone(), c, 1+int(steps)%5)
+			selection.Use(before)
+		}
+	})
+}
+
+// FuzzSplit compares one call with calls on the parts of the same slices.
+func FuzzSplit(f *testing.F) {
+	for i, n := range boundaries {
+		f.Add(n, n/2, n/3, uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, n, i, j uint16, seed uint64) {
+		c, whole := drawn(int(n)%(tile+100), seed)
+		length := len(whole.p)
+		a, b := int(i)%(length+1), int(j)%(length+1)
+		a, b = min(a, b), max(a, b)
+		for _, name := range Kernels() {
+			before := selection.Use(name)
+			one, parts := whole.clone(), whole.clone()
+			one.steps(t, c, 1)
+			for _, part := range []*operands{parts.sub(a, b), parts.sub(0, a), parts.sub(b, length)} {
+				part.steps(t, c, 1)
+			}
+			parts.s.T++
+			if d := parts.difference(one); d != "" {
+				t.Fatalf("kernel %s, split at %d and %d: %s", name, a, b, d)
+			}
+			selection.Use(before)
+		}
+	})
+}
+
+// FuzzConfig shows that no config, length or overlap panics, and that an error changes nothing.
+func FuzzConfig(f *testing.F) {
+	nan, inf := math.NaN(), math.Inf(1)
+	f.Add(1e-3, 0.9, 0.999, 1e-8, 0.01, uint8(0), int8(0), uint8(0))
+	f.Add(nan, 0.9, 0.999, 1e-8, 0.01, uint8(7), int8(1), uint8(1))
+	f.Add(1e-3, 1.0, 0.999, 1e-8, 0.01, uint8(3), int8(-1), uint8(2))
+	f.Add(inf, -1.0, 0.0, 0.0, 0.0, uint8(5), int8(0), uint8(3))
+	f.Add(0.0, 0.0, 0.0, 0.0, 0.0, uint8(4), int8(0), uint8(4))
+	f.Add(3e38, 0.0, math.Nextafter(1, 0), 3e38, 3e38, uint8(0), int8(0), uint8(9))
+	f.Fuzz(func(t *testing.T, lr, beta1, beta2, eps, decay float64, flags uint8, longer int8, which uint8) {
+		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay, Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0}
+		o := newOperands(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{}, kinds[0].value)
+		s := o.slices()[which%5]
+		*s = o.blocks[which%5][guard : guard+max(0, 40+int(longer))%70]
+		if other := int(which) / 5 % 5; which > 127 {
+			*s = *o.slices()[other]
+		}
+		before := o.clone()
+		var gradient [5][]uint32
+		for i, b := range o.blocks {
+			gradient[i] = bits(b)
+		}
+		err := o.s.Step(o.p, o.g, c)
+		if (c.Validate() != nil) != errors.Is(err, ErrConfig) {
+			t.Fatalf("Validate: %v, Step: %v", c.Validate(), err)
+		}
+		if err == nil {
+			if o.s.T != before.s.T+1 {
+				t.Fatalf("T = %d after a step", o.s.T)
+			}
+			return
+		}
+		if !errors.Is(err, ErrConfig) && !errors.Is(err, ErrLength) && !errors.Is(err, ErrOverlap) {
+			t.Fatalf("an error of no kind: %v", err)
+		}
+		if o.s.T != before.s.T {
+			t.Fatal("T changed")
+		}
+		for i, b := range o.blocks {
+			if !sameBits(b, gradient[i]) {
+				t.Fatalf("%s changed, though Step failed: %v", operandNames[i], err)
+			}
+		}
+	})
+}

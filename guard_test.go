@@ -1,0 +1,62 @@
+//go:build linux || darwin || freebsd
+
+package adam
+
+import (
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// guarded returns n floats that end at an inaccessible page, or begin behind one.
+func guarded(t *testing.T, n int, atEnd bool) []float32 {
+	page := syscall.Getpagesize()
+	data := (4*n + page - 1) / page * page
+	memory, err := syscall.Mmap(-1, 0, data+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = syscall.Munmap(memory) })
+	require.NoError(t, syscall.Mprotect(memory[:page], syscall.PROT_NONE))
+	require.NoError(t, syscall.Mprotect(memory[page+data:], syscall.PROT_NONE))
+	from := page
+	if atEnd {
+		from = page + data - 4*n
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(&memory[from])), n)
+}
+
+// No kernel touches a byte beyond a slice, at any length: each slice in turn, and all together, lie
+// against an inaccessible page at their beginning and at their end.
+func TestGuardPages(t *testing.T) {
+	const most = 4*32 + 1
+	for _, atEnd := range []bool{true, false} {
+		var edge [5][]float32
+		for i := range edge {
+			edge[i] = guarded(t, most, atEnd)
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				for n := range most + 1 {
+					o := newOperands(r, n, [5]int{}, kinds[0].value)
+					want := o.clone()
+					want.generic(t, variants[variant].Config, 1)
+					for i, s := range o.slices() {
+						place := edge[i][:n]
+						if atEnd {
+							place = edge[i][most-n:]
+						}
+						copy(place, *s)
+						*s = place
+					}
+					o.steps(t, variants[variant].Config, 1)
+					for i, s := range o.slices() {
+						require.Negative(t, firstDifference(*s, *want.slices()[i]), "%s, n = %d", operandNames[i], n)
+					}
+				}
+			}
+		})
+	}
+}

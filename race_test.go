@@ -1,0 +1,72 @@
+//go:build race
+
+package adam
+
+import (
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Two goroutines that step slices of one array are reported by the race detector on every kernel,
+// though it cannot see into assembly: whoever writes what the other reads or writes.
+func TestRaceIsReported(t *testing.T) {
+	if shared := os.Getenv("ADAM_TEST_RACE"); shared != "" {
+		race(shared)
+		return
+	}
+	for _, kernel := range Kernels() {
+		for _, shared := range []string{"p", "M", "V", "VMax", "p=g", "g", "none"} {
+			t.Run(kernel+"/"+shared, func(t *testing.T) {
+				child := exec.Command(os.Args[0], "-test.run=^TestRaceIsReported$")
+				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+shared, "ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
+				out, err := child.CombinedOutput()
+				if shared == "g" || shared == "none" { // both only read it
+					require.NoError(t, err, "%s", out)
+					return
+				}
+				require.Error(t, err)
+				assert.Contains(t, string(out), "DATA RACE")
+				assert.Contains(t, string(out), "adam.(*State).Step")
+			})
+		}
+	}
+}
+
+// race steps two States beside each other that share what the name says.
+func race(shared string) {
+	const n = 3 * tile
+	c := Config{LR: 1, AMSGrad: true}
+	states := [2]*State{NewState(n, c), NewState(n, c)}
+	var p, g [2][]float32
+	for i := range 2 {
+		p[i], g[i] = make([]float32, n), make([]float32, n)
+	}
+	switch shared {
+	case "p":
+		p[1] = p[0]
+	case "g":
+		g[1] = g[0]
+	case "p=g":
+		g[1] = p[0]
+	case "M":
+		states[1].M = states[0].M
+	case "V":
+		states[1].V = states[0].V
+	case "VMax":
+		states[1].VMax = states[0].VMax
+	}
+	var both sync.WaitGroup
+	for i := range 2 {
+		both.Go(func() {
+			if err := states[i].Step(p[i], g[i], c); err != nil {
+				panic(err)
+			}
+		})
+	}
+	both.Wait()
+}
