@@ -14,11 +14,9 @@
 //	m = +0 where bits(m)&live == 0
 //	p = κ*p - α*(m/(√x + ε))
 //
-// in three parts: MOMENTS ends with the square root, QUOTIENT divides, PARAMETERS uses the quotient.
-// The loop makes the QUOTIENT of one vector, the MOMENTS of the next and then the PARAMETERS of the
-// first, so that no instruction waits long for the divide/square-root unit.
+// with v before m, so that the square root begins early.
 //
-//	R0 p   R1 grad   R2 m   R3 v   R4 x   R5 elements left   R6 c   R7 p, ahead of R0 where L2 reads it
+//	R0 p   R1 grad   R2 m   R3 v   R4 x   R5 elements left   R6 c
 
 // The vector operations that the Go assembler lacks, on register numbers: d = n op m.
 #define FADD4S(m, n, d) WORD $(0x4e20d400 | (m)<<16 | (n)<<5 | (d))
@@ -29,12 +27,11 @@
 #define FSQRT4S(n, d)   WORD $(0x6ea1f800 | (n)<<5 | (d))
 
 // Numbers of the registers; Go's own instructions name them V0 or F0 to V25 or F25.
-#define G      0 // gradient, in PARAMETERS the parameter
+#define G      0 // gradient, then the parameter
 #define V      1
 #define U      2 // scratch
-#define R      3 // root of the second moment
+#define R      3 // root of the second moment, then the update
 #define M      4
-#define Q      5 // quotient
 #define SCALE  16
 #define LAMBDA 17
 #define B1     18
@@ -51,77 +48,64 @@
 	VDUP  v.S[0], v.S4
 
 // What the variants have more, empty without. MOV is FMOVQ for a vector, FMOVS for one element, which
-// zeroes the lanes above it; size is its bytes.
+// zeroes the lanes above it; size is its bytes. It is the loads that move the pointers, since a store would
+// move them only when its data is there.
 #define NOL2(MOV, size)
 #define L2(MOV, size) \
-	MOV.P size(R7), F2       \
+	MOV   (R0), F2           \
 	FMUL4S(LAMBDA, U, U)     \
 	FADD4S(U, G, G)
 
 #define NOMAX(MOV, size)
 #define MAX(MOV, size) \
-	MOV   (R4), F2           \
+	MOV.P size(R4), F2       \
 	FMAX4S(V, U, V)          \
-	MOV.P F1, size(R4)
+	MOV   F1, -size(R4)
 
-#define MOMENTS(MOV, size, VL2, VMAX) \
+#define STEP(MOV, size, VL2, VMAX) \
 	MOV.P size(R1), F0       \
 	FMUL4S(SCALE, G, G)      \
 	VL2(MOV, size)           \
-	MOV   (R3), F1           \
+	MOV.P size(R3), F1       \
 	FMUL4S(B2, V, V)         \
 	FMUL4S(C2, G, U)         \
 	FMUL4S(G, U, U)          \
 	FADD4S(U, V, V)          \
 	VCMTST V25.S4, V1.S4, V2.S4   \
 	VAND   V2.B16, V1.B16, V1.B16 \
-	MOV.P F1, size(R3)       \
+	MOV   F1, -size(R3)      \
 	VMAX(MOV, size)          \
 	FSQRT4S(V, R)            \
-	MOV   (R2), F4           \
+	MOV.P size(R2), F4       \
 	FMUL4S(B1, M, M)         \
 	FMUL4S(C1, G, G)         \
 	FADD4S(G, M, M)          \
 	VCMTST V25.S4, V4.S4, V2.S4   \
 	VAND   V2.B16, V4.B16, V4.B16 \
-	MOV.P F4, size(R2)
-
-#define QUOTIENT \
+	MOV   F4, -size(R2)      \
 	FADD4S(EPS, R, R)        \
-	FDIV4S(R, M, Q)
-
-#define PARAMETERS(MOV, size) \
-	MOV   (R0), F0           \
-	FMUL4S(ALPHA, Q, Q)      \
+	FDIV4S(R, M, R)          \
+	FMUL4S(ALPHA, R, R)      \
+	MOV.P size(R0), F0       \
 	FMUL4S(KAPPA, G, G)      \
-	FSUB4S(Q, G, G)          \
-	MOV.P F0, size(R0)
+	FSUB4S(R, G, G)          \
+	MOV   F0, -size(R0)
 
-#define KERNEL(VL2, VMAX, loop, last, tail, one) \
+#define KERNEL(VL2, VMAX, vector, tail, element) \
 	SUBS  $4, R5             \
 	BLT   tail               \
-	MOMENTS(FMOVQ, 16, VL2, VMAX) \
-	SUBS  $4, R5             \
-	BLT   last               \
 	PCALIGN $32              \
-loop:                        \
-	QUOTIENT                 \
-	MOMENTS(FMOVQ, 16, VL2, VMAX) \
-	PARAMETERS(FMOVQ, 16)    \
+vector:                      \
+	STEP(FMOVQ, 16, VL2, VMAX) \
 	SUBS  $4, R5             \
-	BGE   loop               \
-last:                        \
-	QUOTIENT                 \
-	PARAMETERS(FMOVQ, 16)    \
+	BGE   vector             \
 tail:                        \
 	ADDS  $4, R5             \
 	BEQ   done               \
-one:                         \
-	MOMENTS(FMOVS, 4, VL2, VMAX) \
-	QUOTIENT                 \
-	PARAMETERS(FMOVS, 4)     \
+element:                     \
+	STEP(FMOVS, 4, VL2, VMAX) \
 	SUBS  $1, R5             \
-	BNE   one                \
+	BNE   element            \
 	RET
 
 // func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
@@ -133,7 +117,6 @@ TEXT ·stepNEON(SB), NOSPLIT, $0-56
 	MOVD x+32(FP), R4
 	MOVD n+40(FP), R5
 	MOVD c+48(FP), R6
-	MOVD R0, R7
 	SCALAR(coeffs_s, F16, V16)
 	SCALAR(coeffs_lambda, F17, V17)
 	SCALAR(coeffs_b1, F18, V18)
@@ -148,13 +131,13 @@ TEXT ·stepNEON(SB), NOSPLIT, $0-56
 	MOVBU coeffs_amsgrad(R6), R9
 	CBNZ R9, amsgrad
 	CBNZ R8, l2
-	KERNEL(NOL2, NOMAX, loop, last, tail, one)
+	KERNEL(NOL2, NOMAX, vector, tail, element)
 l2:
-	KERNEL(L2, NOMAX, loopl2, lastl2, taill2, onel2)
+	KERNEL(L2, NOMAX, vectorl2, taill2, elementl2)
 amsgrad:
 	CBNZ R8, both
-	KERNEL(NOL2, MAX, loopmax, lastmax, tailmax, onemax)
+	KERNEL(NOL2, MAX, vectormax, tailmax, elementmax)
 both:
-	KERNEL(L2, MAX, loopboth, lastboth, tailboth, oneboth)
+	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)
 done:
 	RET
