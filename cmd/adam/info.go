@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/fusedadam/adam"
@@ -87,7 +88,7 @@ func (s selected) availability(k selection.Kernel) string {
 	missing := k.Missing()
 	if len(missing) > 0 {
 		text := "not available: CPU or operating system without " + strings.Join(missing, ", ")
-		if settings := s.switchedOff(); len(settings) > 0 {
+		if settings := s.switchedOff(missing); len(settings) > 0 {
 			text += " (GODEBUG has " + strings.Join(settings, ", ") + ")"
 		}
 		return text
@@ -103,11 +104,12 @@ func (s selected) availability(k selection.Kernel) string {
 	return "available, on every CPU"
 }
 
-// switchedOff returns the settings of GODEBUG that take features from the kernels.
-func (s selected) switchedOff() []string {
+// switchedOff returns the settings of GODEBUG that take some of the features away.
+func (s selected) switchedOff(features []string) []string {
 	var settings []string
 	for setting := range strings.SplitSeq(s.godebug, ",") {
-		if strings.HasPrefix(setting, "cpu.") && strings.HasSuffix(setting, "=off") {
+		name, off := strings.CutSuffix(strings.TrimPrefix(setting, "cpu."), "=off")
+		if off && strings.HasPrefix(setting, "cpu.") && (name == "all" || slices.Contains(features, name)) {
 			settings = append(settings, setting)
 		}
 	}

@@ -40,9 +40,9 @@ func TestInfo(t *testing.T) {
 			"In use    avx2: the best that can run here\n",
 		}},
 		{"switched off", func(s *selected) {
-			s.kernels, s.active, s.godebug = kernels(false), "avx2", "gctrace=1,cpu.avx512f=off"
+			s.kernels, s.active, s.godebug = kernels(false), "avx2", "gctrace=1,cpu.avx512f=off,cpu.fma=off,cpu.all=off"
 		}, []string{
-			"without avx512f (GODEBUG has cpu.avx512f=off)\n",
+			"without avx512f (GODEBUG has cpu.avx512f=off, cpu.all=off)\n",
 		}},
 		{"requested", func(s *selected) { s.request, s.active = "AVX2", "avx2" }, []string{
 			"In use    avx2: ADAM_KERNEL=AVX2\n",

@@ -13,7 +13,7 @@ import (
 // CPU is what results are filed under. A zero field is unknown.
 type CPU struct {
 	Name   string `json:"name"`
-	Family int    `json:"family,omitempty"` // x86: virtual machines often hide the name's number
+	Family int    `json:"family,omitempty"` // of x86, where virtual machines often cut the name short
 	Model  int    `json:"model,omitempty"`
 	Cores  int    `json:"logical_cores"`
 	L1D    int    `json:"l1d_bytes"`
@@ -27,14 +27,15 @@ type CPU struct {
 func This() CPU {
 	id := cpuid.CPU
 	c := CPU{
-		Name:   strings.Join(strings.Fields(id.BrandName), " "),
-		Family: id.Family,
-		Model:  id.Model,
-		Cores:  runtime.NumCPU(),
-		L1D:    max(0, id.Cache.L1D),
-		L2:     max(0, id.Cache.L2),
-		L3:     max(0, id.Cache.L3),
-		Line:   id.CacheLine,
+		Name:  strings.Join(strings.Fields(id.BrandName), " "),
+		Cores: runtime.NumCPU(),
+		L1D:   max(0, id.Cache.L1D),
+		L2:    max(0, id.Cache.L2),
+		L3:    max(0, id.Cache.L3),
+		Line:  id.CacheLine,
+	}
+	if runtime.GOARCH == "amd64" || runtime.GOARCH == "386" {
+		c.Family, c.Model = id.Family, id.Model
 	}
 	c.complete(os.DirFS("/"))
 	return c

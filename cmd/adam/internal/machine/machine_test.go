@@ -17,7 +17,7 @@ func files(texts map[string]string) fs.FS {
 func TestComplete(t *testing.T) {
 	const dir = "sys/devices/system/cpu/cpu0/cache/"
 	linux := files(map[string]string{
-		"proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n\nprocessor\t: 1\nCPU part\t: 0xd40\n",
+		"proc/cpuinfo":       "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n\nprocessor\t: 1\nCPU part\t: 0xd40\n",
 		dir + "index0/level": "1\n", dir + "index0/type": "Data\n", dir + "index0/size": "64K\n", dir + "index0/coherency_line_size": "64\n",
 		dir + "index1/level": "1\n", dir + "index1/type": "Instruction\n", dir + "index1/size": "48K\n",
 		dir + "index2/level": "2\n", dir + "index2/type": "Unified\n", dir + "index2/size": "1024K\n",

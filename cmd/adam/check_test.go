@@ -1,0 +1,51 @@
+package main
+
+import (
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/cmd/adam/internal/verify"
+	"github.com/fusedadam/adam/internal/selection"
+)
+
+func TestCheck(t *testing.T) {
+	var b strings.Builder
+	kernels := []string{adam.Kernels()[0]}
+	if err := check(&b, kernels, verify.On); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{kernels[0] + " ", "trajectories", "All is well."} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// A kernel that differs makes the command fail and say where.
+func TestCheckFails(t *testing.T) {
+	wrong := func(kernel string) verify.Stepper {
+		return func(s *adam.State, p, g []float32, c adam.Config) error {
+			err := verify.On(selection.Generic)(s, p, g, c)
+			if kernel == "wrong" && len(p) == 17 {
+				p[16] = math.Float32frombits(math.Float32bits(p[16]) + 1)
+			}
+			return err
+		}
+	}
+	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong)
+	const want = "kernel wrong differs from the generic one: config Adam, 17 elements of normal values, step 1: p[16] = "
+	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "0x") != 2 {
+		t.Errorf("error %v, want %s… and two bit patterns", err, want)
+	}
+}
+
+func TestGroup(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 43948896: "43,948,896"} {
+		if got := group(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

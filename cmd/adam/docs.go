@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/spf13/cobra"
+)
+
+func docsCommand() *cobra.Command {
+	var dir string
+	var check bool
+	c := &cobra.Command{
+		Use:   "docs",
+		Short: "Write docs/BENCHMARKS.md and the charts from the results in bench/",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return docs(c.OutOrStdout(), dir, check) },
+	}
+	c.Flags().StringVar(&dir, "dir", ".", "`DIR` of the repository")
+	c.Flags().BoolVar(&check, "check", false, "write nothing; fail if a file is not up to date")
+	return c
+}
+
+// docs writes the generated files of the repository in dir and names them, or checks that they are as
+// it would write them.
+func docs(out io.Writer, dir string, check bool) error {
+	files, err := generate(dir)
+	if err != nil {
+		return err
+	}
+	var stale []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(dir, name)
+		if check {
+			if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, files[name]) {
+				stale = append(stale, filepath.ToSlash(name))
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, path)
+	}
+	if stale != nil {
+		return fmt.Errorf("not up to date: %s; write them with `go run ./cmd/adam docs`", strings.Join(stale, ", "))
+	}
+	return nil
+}
+
+// generate returns the files by their names below dir.
+func generate(dir string) (map[string][]byte, error) {
+	const bench = "bench"
+	results, err := result.Load(filepath.Join(dir, bench))
+	if err != nil {
+		return nil, err
+	}
+	predictions, err := os.ReadFile(filepath.Join(dir, bench, "predictions.md"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	charts := map[*result.Result]string{}
+	for _, r := range results {
+		if len(r.Items(result.Size)) < 2 {
+			continue
+		}
+		svg, err := r.Chart()
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimSuffix(filepath.Base(r.File), ".json") + ".svg"
+		files[filepath.Join(bench, name)] = svg
+		charts[r] = "../" + bench + "/" + name
+	}
+	page, err := result.Page(results, func(r *result.Result) string { return charts[r] }, string(predictions))
+	files[filepath.Join("docs", "BENCHMARKS.md")] = []byte(page)
+	return files, err
+}

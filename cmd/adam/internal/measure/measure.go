@@ -1,0 +1,107 @@
+// Package measure times the kernels of package adam, the plain loop and the ceilings of the machine.
+package measure
+
+import (
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/fusedadam/adam/cmd/adam/internal/result"
+)
+
+// A Plan says what to measure.
+type Plan struct {
+	Kernels []string
+	Sizes   []int
+	Models  []Model
+	Time    time.Duration // about, for all together
+	Memory  int64         // available, 0 if unknown
+}
+
+// An item is one size or one model.
+type item struct {
+	kind    result.Kind
+	name    string
+	tensors []int
+}
+
+func (it item) elements() int {
+	n := 0
+	for _, t := range it.tensors {
+		n += t
+	}
+	return n
+}
+
+// memory is what the item needs: four slices of float32.
+func (it item) memory() int64 { return 16 * int64(it.elements()) }
+
+// weight is the item's share of the time: a round of a large one takes far longer.
+func (it item) weight() int {
+	switch n := it.elements(); {
+	case n > 32<<20:
+		return 8
+	case n > 2<<20:
+		return 3
+	}
+	return 1
+}
+
+func (p *Plan) items() (fit []item, tooLarge []string) {
+	var all []item
+	for _, n := range p.Sizes {
+		all = append(all, item{result.Size, SizeName(n), []int{n}})
+	}
+	for _, m := range p.Models {
+		all = append(all, item{result.Model, m.Name, m.Tensors})
+	}
+	for _, it := range all {
+		if p.Memory > 0 && it.memory() > p.Memory/10*9 {
+			tooLarge = append(tooLarge, it.name)
+			continue
+		}
+		fit = append(fit, it)
+	}
+	return fit, tooLarge
+}
+
+// Run measures and returns a row for each item and series, and the names of the items left out because
+// they do not fit into the memory. progress is told the part done and what comes next.
+func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row, tooLarge []string) {
+	items, tooLarge := p.items()
+	total, done := 0, 0
+	for _, it := range items {
+		total += it.weight()
+	}
+	start := time.Now()
+	now := func() time.Duration { return time.Since(start) }
+	for _, it := range items {
+		w := it.weight()
+		given := p.Time * time.Duration(w) / time.Duration(total)
+		report := func(part float64) {
+			progress((float64(done)+part*float64(w))/float64(total), it.name)
+		}
+		report(0)
+		begin := now()
+		list := subjects(p.Kernels, makeTensors(it.tensors))
+		given = max(given-(now()-begin), time.Millisecond)
+		for i, samples := range rounds(list, given, now, report) {
+			rows = append(rows, it.row(list[i].series, samples))
+		}
+		done += w
+		debug.FreeOSMemory() // before the next large one
+	}
+	return rows, tooLarge
+}
+
+func (it item) row(series string, samples []float64) result.Row {
+	q1, median, q3 := Quartiles(samples)
+	perElement := func(ns float64) float64 { // to four digits: there is no more in a measurement
+		x, _ := strconv.ParseFloat(strconv.FormatFloat(ns/float64(it.elements()), 'g', 4, 64), 64)
+		return x
+	}
+	return result.Row{
+		Kind: it.kind, Name: it.name, Elements: it.elements(), Tensors: len(it.tensors), Series: series,
+		Samples: len(samples), Q1: perElement(q1), Median: perElement(median), Q3: perElement(q3),
+	}
+}

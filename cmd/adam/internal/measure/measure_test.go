@@ -1,0 +1,160 @@
+package measure
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/selection"
+)
+
+func TestQuartiles(t *testing.T) {
+	for _, test := range []struct{ samples, want []float64 }{
+		{[]float64{7}, []float64{7, 7, 7}},
+		{[]float64{2, 1}, []float64{1.25, 1.5, 1.75}},
+		{[]float64{5, 1, 3, 2, 4}, []float64{2, 3, 4}},
+		{[]float64{4, 3, 2, 1}, []float64{1.75, 2.5, 3.25}},
+	} {
+		given := slices.Clone(test.samples)
+		q1, median, q3 := Quartiles(given)
+		if got := []float64{q1, median, q3}; !slices.Equal(got, test.want) || !slices.Equal(given, test.samples) {
+			t.Errorf("%v: %v, want %v", test.samples, got, test.want)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int{"1": 1, "1000": 1000, "16Ki": 16 << 10, "64Mi": 64 << 20} {
+		if got, err := ParseSize(text); got != want || err != nil || SizeName(got) != text {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "1.5", "16k", "Ki", "1Gi", "16 Ki", "4097Mi", "9223372036854775807Ki", "0x10"} {
+		if got, err := ParseSize(text); err == nil {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+}
+
+// The totals are those that the models' authors state.
+func TestModels(t *testing.T) {
+	for key, want := range map[string][2]int{"mlp": {4, 101770}, "resnet50": {161, 25557032}, "gpt2": {148, 124439808}} {
+		i := slices.IndexFunc(Models, func(m Model) bool { return m.Key == key })
+		it := item{result.Model, key, Models[i].Tensors}
+		if got := [2]int{len(it.tensors), it.elements()}; got != want {
+			t.Errorf("%s: %d tensors with %d parameters, want %d", key, got[0], got[1], want)
+		}
+	}
+}
+
+func TestItemsThatFit(t *testing.T) {
+	p := Plan{Sizes: []int{16, 1 << 20}, Models: []Model{{"m", "M", []int{1 << 18, 1 << 18}}}}
+	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi"}, 1 << 20: {"1Mi", "M"}, 100 << 20: nil} {
+		p.Memory = memory
+		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 3-len(want) {
+			t.Errorf("%d bytes: left out %v, want %v", memory, tooLarge, want)
+		}
+	}
+}
+
+// On a clock that only the subjects move: the samples are the cost of a call, whatever it is; the number
+// of rounds follows the time given.
+func TestRounds(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		cost  time.Duration // of a call
+		given time.Duration
+		want  int
+	}{
+		{"nanoseconds", 40, time.Second, most},
+		{"enough", 10 * time.Millisecond, time.Millisecond, fewest},
+		{"slow", time.Second, 15 * time.Second, enough},
+		{"slower", time.Second, 7 * time.Second, fewest + 1}, // calibration and four rounds take twice the time
+		{"time left", time.Second, 40 * time.Second, 13},
+	} {
+		var clock time.Duration
+		list := []subject{
+			{"one", func(times int) { clock += time.Duration(times) * test.cost }, 1, 1},
+			{"two", func(times int) { clock += time.Duration(2*times) * test.cost }, 2, 1},
+			{"rare", func(times int) { clock += time.Duration(times) }, 1, 1 << 20},
+		}
+		last := 0.0
+		samples := rounds(list, test.given, func() time.Duration { return clock }, func(done float64) {
+			if done < last || done > 1 {
+				t.Errorf("%s: progress from %v to %v", test.name, last, done)
+			}
+			last = done
+		})
+		if len(samples[0]) != test.want || len(samples[1]) != test.want || len(samples[2]) != 1 || last != 1 {
+			t.Errorf("%s: %d, %d and %d rounds, progress to %v; want %d rounds", test.name, len(samples[0]), len(samples[1]), len(samples[2]), last, test.want)
+		}
+		for _, ns := range append(samples[0], samples[1]...) {
+			if ns != float64(test.cost) {
+				t.Errorf("%s: sample of %v ns", test.name, ns)
+			}
+		}
+	}
+}
+
+func TestCalibrate(t *testing.T) {
+	for _, cost := range []time.Duration{1, 30, 999, 20 * time.Microsecond, time.Millisecond, time.Second} {
+		var clock, last time.Duration
+		total := 0
+		times := calibrate(func(times int) {
+			last = time.Duration(times) * cost
+			clock += last
+			total += times
+		}, func() time.Duration { return clock })
+		if last < atLeast || times > int(2*atLeast/cost)+1 || total > 100*times {
+			t.Errorf("a run of %v: %d times, which takes %v, after %d", cost, times, last, total)
+		}
+	}
+}
+
+// Every subject can be run, the traffic leaves the data as they were, and no moment is subnormal.
+func TestSubjects(t *testing.T) {
+	tensors := makeTensors([]int{100, 3, 70000})
+	list := subjects(adam.Kernels(), tensors)
+	if want := 4 * len(adam.Kernels()); len(list) != want { // generic has one less, and there is the plain loop
+		t.Fatalf("%d subjects, want %d", len(list), want)
+	}
+	before := adam.Kernel()
+	for _, s := range list {
+		p := slices.Clone(tensors[2].p)
+		s.run(3)
+		changed := !slices.Equal(p, tensors[2].p)
+		if steps := s.series == result.Plain || slices.Contains(adam.Kernels(), s.series); changed != steps {
+			t.Errorf("%s: parameters changed: %v", s.series, changed)
+		}
+	}
+	if adam.Kernel() != before {
+		t.Errorf("left kernel %s in use, not %s", adam.Kernel(), before)
+	}
+	for _, x := range tensors {
+		for _, m := range append(slices.Clone(x.s.M), x.s.V...) {
+			if math.Abs(float64(m)) < 0x1p-126 {
+				t.Fatalf("moment %v", m)
+			}
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Models: []Model{{"m", "M", []int{5, 6}}}, Time: time.Millisecond}
+	last := 0.0
+	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
+	if len(rows) != 3*4 || tooLarge != nil || last != 1 {
+		t.Fatalf("%d rows, left out %v, progress to %v", len(rows), tooLarge, last)
+	}
+	if r := rows[8]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 || r.Tensors != 2 || r.Series != selection.Generic {
+		t.Errorf("row %+v", r)
+	}
+	for _, r := range rows {
+		if !(r.Q1 <= r.Median && r.Median <= r.Q3 && r.Median > 0) && r.Elements >= 16 {
+			t.Errorf("row %+v", r)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package result
+
+import (
+	_ "embed"
+	"strings"
+	"text/template"
+)
+
+//go:embed page.md.tmpl
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageText))
+
+// section is what the page says of one machine.
+type section struct {
+	*Result
+	Chart         string // address, relative to the page; empty without a chart
+	Sizes, Models string // tables
+	Fewest        int    // samples of the first kernel
+}
+
+// Page is the text of docs/BENCHMARKS.md. Charts are linked where chart gives an address.
+// predictions is put at the end as it is.
+func Page(results []*Result, chart func(*Result) string, predictions string) (string, error) {
+	data := struct {
+		Bytes       int
+		ARM64       bool // a machine of that architecture was measured
+		Results     []section
+		Predictions string
+	}{Bytes: bytesPerParam, Predictions: predictions}
+	for _, r := range results {
+		data.ARM64 = data.ARM64 || r.GOARCH == "arm64"
+		data.Results = append(data.Results, section{r, chart(r), r.markdown(Size), r.markdown(Model), r.fewest()})
+	}
+	var b strings.Builder
+	err := pageTemplate.Execute(&b, data)
+	return b.String(), err
+}
+
+// markdown is the table of a kind, empty if nothing of it was measured.
+func (r *Result) markdown(kind Kind) string {
+	if t := r.table(kind); len(t) > 1 {
+		return strings.TrimSuffix(t.markdown(), "\n")
+	}
+	return ""
+}
+
+// fewest is the smallest number of samples that the first kernel has.
+func (r *Result) fewest() int {
+	fewest := 0
+	for _, row := range r.Rows {
+		if row.Series == r.Kernels[0] && (fewest == 0 || row.Samples < fewest) {
+			fewest = row.Samples
+		}
+	}
+	return fewest
+}

@@ -1,0 +1,153 @@
+// Package result holds what was measured on a machine and shows it: as JSON, as a table, as a chart,
+// and as the page docs/BENCHMARKS.md.
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fusedadam/adam/cmd/adam/internal/machine"
+	"github.com/fusedadam/adam/internal/roofline"
+)
+
+// Schema is the version of the format.
+const Schema = "adam-bench/1"
+
+// Result is one run of the benchmark.
+type Result struct {
+	Schema  string      `json:"schema"`
+	CPU     machine.CPU `json:"cpu"`
+	GOOS    string      `json:"goos"`
+	GOARCH  string      `json:"goarch"`
+	Go      string      `json:"go"`
+	Date    string      `json:"date"`    // 2006-01-02
+	Kernels []string    `json:"kernels"` // measured, best first
+	Rows    []Row       `json:"rows"`
+
+	File string `json:"-"` // where Load found it
+}
+
+// A Kind tells a plain slice from a model.
+type Kind string
+
+const (
+	Size  Kind = "size"
+	Model Kind = "model"
+)
+
+// What a Row.Series can be besides the name of a kernel; the ceilings are followed by one.
+const (
+	Plain      = "plain"
+	Traffic    = "traffic/"
+	Prefetched = "prefetched/" // traffic with the prefetch instructions of the kernels
+	Arithmetic = "arithmetic/"
+)
+
+// A Row is one series of measurements of one size or model: nanoseconds per parameter.
+type Row struct {
+	Kind     Kind    `json:"kind"`
+	Name     string  `json:"name"`
+	Elements int     `json:"elements"`
+	Tensors  int     `json:"tensors"`
+	Series   string  `json:"series"`
+	Samples  int     `json:"samples"`
+	Q1       float64 `json:"q1_ns_per_param"`
+	Median   float64 `json:"median_ns_per_param"`
+	Q3       float64 `json:"q3_ns_per_param"`
+}
+
+// An Item is a size or model that was measured.
+type Item struct {
+	Kind     Kind
+	Name     string
+	Elements int
+	Tensors  int
+}
+
+// Items returns what was measured of a kind, in the order of the rows.
+func (r *Result) Items(kind Kind) []Item {
+	var items []Item
+	seen := map[string]bool{}
+	for _, row := range r.Rows {
+		if row.Kind == kind && !seen[row.Name] {
+			seen[row.Name] = true
+			items = append(items, Item{kind, row.Name, row.Elements, row.Tensors})
+		}
+	}
+	return items
+}
+
+// Time returns the median of a series in ns per parameter, 0 if it was not measured.
+func (r *Result) Time(it Item, series string) float64 {
+	for _, row := range r.Rows {
+		if row.Kind == it.Kind && row.Name == it.Name && row.Series == series {
+			return row.Median
+		}
+	}
+	return 0
+}
+
+// Ceilings returns a kernel's two ceilings in ns per parameter; 0 if they were not measured, or mean
+// nothing because there is not a block of elements.
+func (r *Result) Ceilings(it Item, kernel string) (traffic, arithmetic float64) {
+	if it.Elements < roofline.Block {
+		return 0, 0
+	}
+	traffic = r.Time(it, Traffic+kernel)
+	if ns := r.Time(it, Prefetched+kernel); ns > 0 {
+		traffic = min(traffic, ns)
+	}
+	return traffic, r.Time(it, Arithmetic+kernel)
+}
+
+// JSON is the text of the file, with each row on a line.
+func (r *Result) JSON() []byte {
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		panic(err) // no field of Result can fail
+	}
+	// Only the fields of a row stand behind three tabs.
+	text = bytes.ReplaceAll(text, []byte("\n\t\t\t"), []byte(" "))
+	text = bytes.ReplaceAll(text, []byte("\n\t\t}"), []byte(" }"))
+	return append(text, '\n')
+}
+
+// Save writes the result into the directory, under the name of the CPU, and returns the file's name.
+func (r *Result) Save(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, r.CPU.File()+".json")
+	return file, os.WriteFile(file, r.JSON(), 0o644)
+}
+
+// Load reads all results of a directory, in the order of their files' names. A directory that does
+// not exist has none.
+func Load(dir string) ([]*Result, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var results []*Result
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		r := &Result{File: file}
+		if err := json.Unmarshal(text, r); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if r.Schema != Schema {
+			return nil, fmt.Errorf("%s: schema %q, want %q", file, r.Schema, Schema)
+		}
+		if len(r.Kernels) == 0 {
+			return nil, fmt.Errorf("%s: no kernels", file)
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}

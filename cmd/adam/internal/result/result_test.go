@@ -1,0 +1,177 @@
+package result
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/fusedadam/adam/cmd/adam/internal/machine"
+)
+
+// sample is a result with round figures.
+func sample() *Result {
+	r := &Result{
+		Schema: Schema, CPU: machine.CPU{Name: "Some (R) CPU", Cores: 2, L1D: 32 << 10, L2: 1 << 20, Line: 64},
+		GOOS: "plan9", GOARCH: "amd64", Go: "go1.99", Date: "2001-02-03", Kernels: []string{"wide", "generic"},
+	}
+	add := func(kind Kind, name string, elements, tensors int, wide, traffic, prefetched, arithmetic float64) {
+		for _, s := range []struct {
+			series string
+			ns     float64
+		}{
+			{"wide", wide}, {Traffic + "wide", traffic}, {Arithmetic + "wide", arithmetic}, {Prefetched + "wide", prefetched},
+			{"generic", 2}, {Traffic + "generic", 1}, {Arithmetic + "generic", 1.5}, {Plain, 4},
+		} {
+			r.Rows = append(r.Rows, Row{kind, name, elements, tensors, s.series, 7, s.ns * 0.9, s.ns, s.ns * 1.1})
+		}
+	}
+	add(Size, "1", 1, 1, 100, 50, 50, 50)
+	add(Size, "1Ki", 1<<10, 1, 0.5, 0.1, 0.3, 0.25)
+	add(Size, "16Mi", 16<<20, 1, 0.8, 0.9, 0.6, 0.25)
+	add(Model, "Net", 30, 3, 0.5, 0.25, 0.25, 0.4)
+	return r
+}
+
+func TestText(t *testing.T) {
+	got := sample().Text()
+	want := `Some (R) CPU, 2 logical cores, plan9/amd64, go1.99, one thread
+L1D 32 KiB, L2 1 MiB, L3 unknown, line 64 bytes
+
+elements  kernel   ns/param   GB/s           ceiling  % of ceiling  speed-up
+
+1         wide          100  0.280                                    0.040×
+          generic      2.00   14.0                                     2.00×
+          plain        4.00   7.00
+
+1Ki       wide        0.500   56.0  0.250 arithmetic            50     8.00×
+          generic      2.00   14.0   1.50 arithmetic            75     2.00×
+          plain        4.00   7.00
+
+16Mi      wide        0.800   35.0     0.600 traffic            75     5.00×
+          generic      2.00   14.0   1.50 arithmetic            75     2.00×
+          plain        4.00   7.00
+
+model           kernel   ns/param  GB/s           ceiling  % of ceiling  speed-up
+
+Net, 3 tensors  wide        0.500  56.0  0.400 arithmetic            80     8.00×
+                generic      2.00  14.0   1.50 arithmetic            75     2.00×
+                plain        4.00  7.00
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestFigure(t *testing.T) {
+	for x, want := range map[float64]string{0.0123: "0.012", 0.9994: "0.999", 0.9996: "1.00", 3.456: "3.46", 9.996: "10.0", 99.96: "100", 12345: "12345"} {
+		if got := figure(x); got != want {
+			t.Errorf("%v: %s, want %s", x, got, want)
+		}
+	}
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bench")
+	if list, err := Load(dir); list != nil || err != nil {
+		t.Errorf("no directory: %v, %v", list, err)
+	}
+	r := sample()
+	file, err := r.Save(dir)
+	if err != nil || filepath.Base(file) != "Some-CPU.json" {
+		t.Fatalf("saved %s, %v", file, err)
+	}
+	r.File = file
+	list, err := Load(dir)
+	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], r) {
+		t.Errorf("loaded %+v, %v", list, err)
+	}
+	if rows := strings.Count(string(r.JSON()), "\n\t\t{ \"kind\""); rows != len(r.Rows) {
+		t.Errorf("%d rows on lines of their own, want %d:\n%s", rows, len(r.Rows), r.JSON())
+	}
+	for text, want := range map[string]string{"{": "JSON", `{"schema": "adam-bench/9"}`: "schema", `{"schema": "adam-bench/1"}`: "no kernels"} {
+		if err := os.WriteFile(filepath.Join(dir, "bad.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "bad.json: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestChart(t *testing.T) {
+	r := sample()
+	chart, err := r.Chart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := r.Chart()
+	if !bytes.Equal(chart, again) {
+		t.Error("two charts of one result differ")
+	}
+	for _, want := range []string{">wide<", ">generic<", ">plain Go loop<", ">memory traffic, wide<", ">√ and ÷ alone, wide<",
+		">L1 32 KiB<", ">L2 1 MiB<", ">16Mi<", ">0.5<", "Some (R) CPU", "Arial"} {
+		if !bytes.Contains(chart, []byte(want)) {
+			t.Errorf("no %s in the chart", want)
+		}
+	}
+	for d := xml.NewDecoder(bytes.NewReader(chart)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Rows = r.Rows[:8]
+	if _, err := r.Chart(); err == nil {
+		t.Error("a chart of one size")
+	}
+}
+
+func TestPage(t *testing.T) {
+	r, arm := sample(), sample()
+	arm.GOARCH, arm.CPU.Name, arm.Rows = "arm64", "", arm.Rows[:8]
+	chart := func(x *Result) string {
+		if x == r {
+			return "../bench/x.svg"
+		}
+		return ""
+	}
+	for _, test := range []struct {
+		name        string
+		results     []*Result
+		predictions string
+		want, not   []string
+	}{
+		{"none", nil, "", []string{"No machine has been measured yet.", "No figure of an arm64"}, []string{"elements |"}},
+		{"one", []*Result{r}, "", []string{
+			"\n## Some (R) CPU, plan9/amd64\n\n", "2001-02-03", "At least 7 samples", "](../bench/x.svg)\n",
+			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |", "| Net, 3 tensors | wide |", "No figure of an arm64",
+		}, []string{"No machine has", "\n\n\n"}},
+		{"arm64 without models", []*Result{r, arm}, "## Predicted\n\n  as it is {{.}}\n", []string{"\n## Unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},
+			[]string{"No figure of an arm64"}},
+	} {
+		page, err := Page(test.results, chart, test.predictions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: no %q in\n%s", test.name, want, page)
+			}
+		}
+		for _, not := range test.not {
+			if strings.Contains(page, not) {
+				t.Errorf("%s: %q in\n%s", test.name, not, page)
+			}
+		}
+		if !strings.HasSuffix(page, "\n") || strings.HasSuffix(page, "\n\n") {
+			t.Errorf("%s: ends in %q", test.name, page[len(page)-20:])
+		}
+	}
+}
