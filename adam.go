@@ -108,19 +108,23 @@ type State struct {
 // only if c.AMSGrad. It panics if n is negative, as make does.
 func NewState(n int, c Config) *State {
 	const (
-		line = 64 / 4        // floats in a cache line
-		page = 4096 / 4      // floats after which the sets of an L1 cache recur
-		skew = page/4 + line // from one moment to the next, modulo page
+		line = 64 / 4   // floats in a cache line
+		page = 4096 / 4 // floats after which the sets of an L1 cache recur
 	)
 	k := 2
 	if c.AMSGrad {
 		k = 3
 	}
-	// One block for all, in which each moment begins on a cache line. Where two of them could meet modulo
-	// page, they begin at skew, 2·skew and 3·skew of it: large slices of Go begin on a page, so that
-	// parameters and gradients usually are at 0.
+	// One block for all, in which each moment begins on a cache line. Large slices of Go begin on a page,
+	// so parameters and gradients usually are at offset 0 of it; there, the moments begin skew, 2·skew and
+	// 3·skew further, lest equal offsets meet in one set of the L1 cache. Slices that lie a large power of
+	// two apart collide beyond the caches as well, which one page more avoids.
 	start, stride := 0, (n+line-1)&^(line-1)
 	if stride >= page/2 {
+		skew := page/4 + line
+		if stride >= 64*page {
+			skew += page
+		}
 		start, stride = skew, (n+page-1)&^(page-1)+skew
 	}
 	block := make([]float32, start+k*stride+line)

@@ -26,7 +26,8 @@ func sizeName(n int) string {
 // BenchmarkStep measures State.Step on each kernel, and in the same run
 //
 //   - kernel=plain, the loop that Go programs write today;
-//   - ceiling=traffic and ceiling=arithmetic, what the machine can do at most (internal/roofline).
+//   - ceiling=traffic (the faster with and without prefetching) and ceiling=arithmetic, what the machine
+//     can do at most (internal/roofline).
 //
 // A step moves 28 bytes an element: it reads p, g, M and V and writes p, M and V.
 func BenchmarkStep(b *testing.B) {
@@ -55,6 +56,12 @@ func BenchmarkStep(b *testing.B) {
 				roofline.Traffic(name, p, g, s.M, s.V)
 			}
 		})
+		bench(b, "ceiling=prefetched-traffic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
+			b.ResetTimer()
+			for range b.N {
+				roofline.TrafficPrefetched(name, p, g, s.M, s.V)
+			}
+		})
 		bench(b, "ceiling=arithmetic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
 			b.ResetTimer()
 			for range b.N {
@@ -64,11 +71,14 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
+const page = 4096 / 4
+
 func bench(b *testing.B, name string, f func(b *testing.B, p, g []float32, s *State)) {
 	for _, n := range benchSizes {
 		b.Run(name+"/n="+sizeName(n), func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 2))
-			p, g, s := make([]float32, n), make([]float32, n), NewState(n, Config{})
+			p, s := make([]float32, n), NewState(n, Config{})
+			g := make([]float32, n+page)[page:] // slices a large power of two apart collide in the memory, and all sizes here are one
 			for i := range p {
 				p[i], g[i] = float32(r.NormFloat64()), float32(r.NormFloat64()*1e-3)
 			}
