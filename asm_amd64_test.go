@@ -22,7 +22,7 @@ var needs = func() map[string][2]string {
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS VCMPPS VBROADCASTSS") {
 		m[s] = [2]string{"avx512f", "avx"}
 	}
-	for _, s := range strings.Fields("MOVQ MOVL XORL LEAQ CMPQ CMPB JGT JLE JEQ JNE JMP ADDQ SUBQ SHLL DECL PREFETCHT0 PREFETCHT1 RET PCALIGN") {
+	for _, s := range strings.Fields("MOVQ MOVL XORL LEAQ CMPQ CMPB JGT JLE JEQ JNE JMP ADDQ SUBQ SHLL DECL PREFETCHT0 RET PCALIGN") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m

@@ -20,8 +20,8 @@ const Block = 16
 // The ceiling is the faster of Traffic and [TrafficPrefetched].
 func Traffic(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, false) }
 
-// TrafficPrefetched is Traffic with the prefetch instructions of package adam's kernels: slower in the
-// caches, faster out of them. The generic kernel has none.
+// TrafficPrefetched is Traffic with prefetch instructions: slower in the caches, faster out of them. The
+// ceilings of the kernels "generic" and "neon" have none.
 func TrafficPrefetched(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, true) }
 
 func xor(kernel string, p, g, m, v []float32, prefetch bool) {

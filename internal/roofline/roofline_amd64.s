@@ -10,7 +10,7 @@
 	MOVQ n+32(FP), R10   \
 	XORL BX, BX
 
-// As the kernels of package adam do.
+// Into L2 and then into L1, at the distances that proved best for this loop on Zen 4.
 #define AHEAD(base) \
 	PREFETCHT1 1024(base)(BX*4) \
 	PREFETCHT0 320(base)(BX*4)
