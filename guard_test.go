@@ -1,25 +1,26 @@
-//go:build linux || darwin || freebsd
+//go:build unix
 
 package adam
 
 import (
 	"math/rand/v2"
-	"syscall"
+	"os"
 	"testing"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // guarded returns n floats that end at an inaccessible page, or begin behind one.
 func guarded(t *testing.T, n int, atEnd bool) []float32 {
-	page := syscall.Getpagesize()
+	page := os.Getpagesize()
 	data := (4*n + page - 1) / page * page
-	memory, err := syscall.Mmap(-1, 0, data+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	memory, err := unix.Mmap(-1, 0, data+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = syscall.Munmap(memory) })
-	require.NoError(t, syscall.Mprotect(memory[:page], syscall.PROT_NONE))
-	require.NoError(t, syscall.Mprotect(memory[page+data:], syscall.PROT_NONE))
+	t.Cleanup(func() { _ = unix.Munmap(memory) })
+	require.NoError(t, unix.Mprotect(memory[:page], unix.PROT_NONE))
+	require.NoError(t, unix.Mprotect(memory[page+data:], unix.PROT_NONE))
 	from := page
 	if atEnd {
 		from = page + data - 4*n
