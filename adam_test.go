@@ -3,11 +3,11 @@ package adam
 import (
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
 )
 
@@ -39,30 +39,32 @@ func eachKernel(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// variants are configs that between them take every path of a kernel.
-var variants = []struct {
-	name string
-	Config
-}{
-	{"adam", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}},
-	{"adamw", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Decoupled: true}},
-	{"l2", Config{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1}},
-	{"amsgrad", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, AMSGrad: true}},
-	{"l2-amsgrad", Config{LR: 1e-3, Beta1: 0.8, Beta2: 0.95, Eps: 1e-6, WeightDecay: 0.01, AMSGrad: true}},
-	{"adamw-amsgrad-maximize", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Decoupled: true, AMSGrad: true, Maximize: true}},
-	{"l2-maximize", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Maximize: true}},
-	{"eps0", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999}},
-	{"eps0-l2-amsgrad", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.1, AMSGrad: true}},
-	{"eps-below-flush", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: math.Nextafter(flushEps, 0)}},
-	{"betas0", Config{LR: 1e-3, Eps: 1e-8}},
-	{"lr0", Config{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Decoupled: true}},
+// makeStep is State.Step for the operands of internal/operands.
+func makeStep(s *operands.State, p, g []float32, c operands.Config) error {
+	return (*State)(s).Step(p, g, Config(c))
 }
 
-// lengths covers 0 to 4·unroll+1 of the widest kernel (two vectors of 16), and lengths around tiles.
-var lengths = func() []int {
-	var ns []int
-	for n := range 4*32 + 2 {
-		ns = append(ns, n)
+// makeGenericStep is makeStep on the generic kernel.
+func makeGenericStep(s *operands.State, p, g []float32, c operands.Config) error {
+	defer selection.Use(selection.Use(selection.Generic))
+	return makeStep(s, p, g, c)
+}
+
+// steps makes k steps and fails t on an error.
+func steps(t testing.TB, o *operands.Operands, c operands.Config, k int) {
+	t.Helper()
+	if err := o.Step(makeStep, c, k); err != nil {
+		t.Fatal(err)
 	}
-	return append(ns, 1000, tile-1, tile, tile+1, 2*tile+17)
-}()
+}
+
+// check makes k steps with the kernel in use and compares all bits with those of the generic one.
+func check(t testing.TB, o *operands.Operands, c operands.Config, k int) {
+	t.Helper()
+	want := o.Clone([5]int{})
+	for i := range k {
+		if err := o.Compare(want, makeStep, makeGenericStep, c); err != nil {
+			t.Fatalf("kernel %s and the generic one differ in step %d of %+v: %v", Kernel(), i+1, c, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -81,35 +82,35 @@ func TestErrorBounds(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for trial := range 400 {
-			c := variants[trial%len(variants)].Config
+			c := operands.Variants[trial%len(operands.Variants)].Config
 			if c.Eps == 0 {
 				c.Eps = 1e-8 // with 0 the quotient has no bound
 			}
 			scale := math.Exp2(20 - 40*r.Float64())
-			o := newOperands(r, 200, [5]int{}, func(r *rand.Rand) float32 { return float32(r.NormFloat64() * scale) })
-			for i := range o.s.V {
-				o.s.V[i] = float32(math.Abs(float64(o.s.V[i])) * scale)
-				o.s.VMax[i] = float32(math.Abs(float64(o.s.VMax[i])) * scale)
-				o.p[i] = float32(r.NormFloat64())
+			o := operands.New(r, 200, [5]int{}, func(r *rand.Rand) float32 { return float32(r.NormFloat64() * scale) })
+			for i := range o.V {
+				o.V[i] = float32(math.Abs(float64(o.V[i])) * scale)
+				o.VMax[i] = float32(math.Abs(float64(o.VMax[i])) * scale)
+				o.P[i] = float32(r.NormFloat64())
 			}
-			o.s.T = uint64(r.IntN(5000))
-			before := o.clone()
-			o.steps(t, c, 1)
-			q1, q2 := 1-math.Pow(c.Beta1, float64(o.s.T)), 1-math.Pow(c.Beta2, float64(o.s.T))
-			for i := range o.p {
-				p, g := float64(before.p[i]), before.g[i]
+			o.T = uint64(r.IntN(5000))
+			before := o.Clone([5]int{})
+			steps(t, o, c, 1)
+			q1, q2 := 1-math.Pow(c.Beta1, float64(o.T)), 1-math.Pow(c.Beta2, float64(o.T))
+			for i := range o.P {
+				p, g := float64(before.P[i]), before.G[i]
 				if c.Maximize {
 					g = -g
 				}
 				if c.WeightDecay != 0 && !c.Decoupled {
-					g += float32(float32(c.WeightDecay) * before.p[i]) // the bounds begin at the rounded gradient
+					g += float32(float32(c.WeightDecay) * before.P[i]) // the bounds begin at the rounded gradient
 				}
-				bm, cg := c.Beta1*float64(before.s.M[i]), (1-c.Beta1)*float64(g)
+				bm, cg := c.Beta1*float64(before.M[i]), (1-c.Beta1)*float64(g)
 				m := bm + cg
-				v := c.Beta2*float64(before.s.V[i]) + (1-c.Beta2)*float64(g)*float64(g)
+				v := c.Beta2*float64(before.V[i]) + (1-c.Beta2)*float64(g)*float64(g)
 				x := v
 				if c.AMSGrad {
-					x = max(x, float64(before.s.VMax[i]))
+					x = max(x, float64(before.VMax[i]))
 				}
 				if c.Decoupled {
 					p *= 1 - c.LR*c.WeightDecay
@@ -118,15 +119,15 @@ func TestErrorBounds(t *testing.T) {
 				want := p - c.LR*(m/q1)/d
 				update := c.LR / q1 / d * (math.Abs(bm) + math.Abs(cg))
 				errors := [3]float64{
-					math.Abs(float64(o.s.M[i])-m) / (4*u*(math.Abs(bm)+math.Abs(cg)) + least + products),
-					math.Abs(float64(o.s.V[i])-v) / (5*u*v + least + products),
-					math.Abs(float64(o.p[i])-want) / (4*u*max(math.Abs(p), math.Abs(want)) + 14*u*update + least),
+					math.Abs(float64(o.M[i])-m) / (4*u*(math.Abs(bm)+math.Abs(cg)) + least + products),
+					math.Abs(float64(o.V[i])-v) / (5*u*v + least + products),
+					math.Abs(float64(o.P[i])-want) / (4*u*max(math.Abs(p), math.Abs(want)) + 14*u*update + least),
 				}
 				for k, e := range errors {
 					worst[k] = max(worst[k], e)
 					if !(e <= 1) {
 						t.Fatalf("%s[%d]: error is %.2f of the bound (config %+v, T %d, p %v, g %v, m %v, v %v)", [...]string{"M", "V", "p"}[k], i,
-							e, c, o.s.T, before.p[i], before.g[i], before.s.M[i], before.s.V[i])
+							e, c, o.T, before.P[i], before.G[i], before.M[i], before.V[i])
 					}
 				}
 			}
@@ -175,7 +176,7 @@ func TestAMSGradMaximum(t *testing.T) {
 			}
 			require.NoError(t, s.Step(p, g, c))
 			for i, x := range s.VMax {
-				require.True(t, firstDifference([]float32{x}, []float32{k.want}) < 0, "max(%v, %v²) = %v at %d", k.vmax, k.g, x, i)
+				require.True(t, operands.Same(x, k.want), "max(%v, %v²) = %v at %d", k.vmax, k.g, x, i)
 			}
 		}
 	})

@@ -16,9 +16,7 @@ func TestPyTorchTrajectories(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		var total golden.Result
 		for _, c := range cases {
-			r, err := c.Check(func(s *golden.State, p, g []float32, c golden.Config) error {
-				return (*State)(s).Step(p, g, Config(c))
-			})
+			r, err := c.Check(makeStep)
 			if err != nil {
 				t.Error(err)
 			}

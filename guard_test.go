@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,7 @@ func guarded(t *testing.T, n int, atEnd bool) []float32 {
 // No kernel touches a byte beyond a slice, at any length: each slice in turn, and all together, lie
 // against an inaccessible page at their beginning and at their end.
 func TestGuardPages(t *testing.T) {
-	const most = 4*32 + 1
+	const most = operands.Longest
 	for _, atEnd := range []bool{true, false} {
 		var edge [5][]float32
 		for i := range edge {
@@ -40,11 +41,11 @@ func TestGuardPages(t *testing.T) {
 		eachKernel(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 1))
 			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				c := operands.Variants[variant].Config
 				for n := range most + 1 {
-					o := newOperands(r, n, [5]int{}, kinds[0].value)
-					want := o.clone()
-					want.generic(t, variants[variant].Config, 1)
-					for i, s := range o.slices() {
+					o := operands.New(r, n, [5]int{}, operands.Normal)
+					want := o.Clone([5]int{})
+					for i, s := range o.Slices() {
 						place := edge[i][:n]
 						if atEnd {
 							place = edge[i][most-n:]
@@ -52,10 +53,7 @@ func TestGuardPages(t *testing.T) {
 						copy(place, *s)
 						*s = place
 					}
-					o.steps(t, variants[variant].Config, 1)
-					for i, s := range o.slices() {
-						require.Negative(t, firstDifference(*s, *want.slices()[i]), "%s, n = %d", operandNames[i], n)
-					}
+					require.NoError(t, o.Compare(want, makeStep, makeGenericStep, c), "n = %d", n)
 				}
 			}
 		})

@@ -7,54 +7,21 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/fusedadam/adam/internal/selection"
+	"github.com/fusedadam/adam/internal/operands"
 )
-
-// steps makes k steps and fails t on an error.
-func (o *operands) steps(t testing.TB, c Config, k int) {
-	for range k {
-		if err := o.s.Step(o.p, o.g, c); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// generic makes k steps with the generic kernel.
-func (o *operands) generic(t testing.TB, c Config, k int) {
-	defer selection.Use(selection.Use(selection.Generic))
-	o.steps(t, c, k)
-}
-
-// check makes k steps with the kernel in use and compares all bits with those of the generic one; it
-// shows that the gradients were only read and nothing beside the slices was written.
-func check(t testing.TB, o *operands, c Config, k int) {
-	t.Helper()
-	want, gradient := o.clone(), bits(o.g)
-	want.generic(t, c, k)
-	o.steps(t, c, k)
-	switch d := o.difference(want); {
-	case d != "":
-		t.Fatalf("kernels %s and generic differ after %d steps of %+v: %s", Kernel(), k, c, d)
-	case !sameBits(o.g, gradient):
-		t.Fatalf("kernel %s wrote to the gradient", Kernel())
-	case !o.intact():
-		t.Fatalf("kernel %s wrote beside a slice", Kernel())
-	}
-}
 
 func TestKernelsEqualGeneric(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
-		for _, variant := range variants {
-			t.Run(variant.name, func(t *testing.T) {
+		for _, variant := range operands.Variants {
+			t.Run(variant.Name, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(1, 2))
-				for _, n := range lengths {
-					for i, kind := range kinds {
-						if n > 129 && i%3 != 0 {
+				for _, n := range operands.Lengths(tile) {
+					for i, kind := range operands.Kinds {
+						if n > operands.Longest && i%3 != 0 {
 							continue
 						}
-						offsets := [5]int{r.IntN(16), r.IntN(16), r.IntN(16), r.IntN(16), r.IntN(16)}
-						o := newOperands(r, n, offsets, kind.value)
-						o.s.T = []uint64{0, 1, 9, 1000, 1 << 40}[r.IntN(5)]
+						o := operands.New(r, n, operands.Offsets(r), kind.Value)
+						o.T = []uint64{0, 1, 9, 1000, 1 << 40}[r.IntN(5)]
 						check(t, o, variant.Config, 3)
 					}
 				}
@@ -66,13 +33,13 @@ func TestKernelsEqualGeneric(t *testing.T) {
 func TestEveryAlignment(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
-		for _, variant := range variants[:5] {
+		for _, variant := range operands.Variants[:5] {
 			for slice := range 5 {
 				for offset := range 16 {
 					for _, n := range []int{1, 7, 16, 37, 131} {
 						var offsets [5]int
 						offsets[slice] = offset
-						check(t, newOperands(r, n, offsets, kinds[0].value), variant.Config, 2)
+						check(t, operands.New(r, n, offsets, operands.Normal), variant.Config, 2)
 					}
 				}
 			}
@@ -87,18 +54,18 @@ func TestIndependenceOfSlicing(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, n := range []int{1, 2, 63, 300, 3*tile + 5} {
 			for trial := range 20 {
-				c := variants[trial%len(variants)].Config
-				whole := newOperands(r, n, [5]int{}, kinds[trial%len(kinds)].value)
-				split := whole.cloneTo([5]int{1, 2, 3, 4, 5})
-				whole.steps(t, c, 2)
+				c := operands.Variants[trial%len(operands.Variants)].Config
+				whole := operands.New(r, n, [5]int{}, operands.Kinds[trial%len(operands.Kinds)].Value)
+				split := whole.Clone([5]int{1, 2, 3, 4, 5})
+				steps(t, whole, c, 2)
 				for i := 0; i < n; {
 					j := i + 1 + r.IntN(n-i)
-					split.sub(i, j).steps(t, c, 2)
+					steps(t, split.Sub(i, j), c, 2)
 					i = j
 				}
-				split.s.T += 2
-				if d := split.difference(whole); d != "" {
-					t.Fatalf("split and whole differ: %s", d)
+				split.T += 2
+				if err := split.Difference(whole); err != nil {
+					t.Fatalf("split: %v", err)
 				}
 			}
 		}
@@ -119,12 +86,12 @@ func TestSameBitsOnEveryMachine(t *testing.T) {
 			return math.Float32frombits(b)
 		}
 		digest := crc64.New(crc64.MakeTable(crc64.ECMA))
-		for _, variant := range variants {
+		for _, variant := range operands.Variants {
 			for _, n := range []int{1, 77, 500} {
-				o := newOperands(r, n, [5]int{}, value)
-				o.s.T = r.Uint64() >> (20 + r.IntN(44))
-				o.steps(t, variant.Config, 10)
-				for _, s := range o.slices() {
+				o := operands.New(r, n, [5]int{}, value)
+				o.T = r.Uint64() >> (20 + r.IntN(44))
+				steps(t, o, variant.Config, 10)
+				for _, s := range o.Slices() {
 					for _, x := range *s {
 						b := math.Float32bits(x)
 						if x != x {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -18,23 +19,27 @@ func TestDefaults(t *testing.T) {
 }
 
 // refuse makes a step that must fail with want and every given part in its message, and must change nothing.
-func refuse(t *testing.T, s *State, p, g []float32, c Config, want error, parts ...string) {
+func refuse(t *testing.T, o *operands.Operands, c Config, want error, parts ...string) {
 	t.Helper()
-	all := [][]float32{p, g, s.M, s.V, s.VMax}
 	var before [5][]uint32
-	for i, x := range all {
-		before[i] = bits(x)
+	for i, s := range o.Slices() {
+		before[i] = operands.Bits(*s)
 	}
-	T := s.T
-	err := s.Step(p, g, c)
+	T := o.T
+	err := makeStep(&o.State, o.P, o.G, operands.Config(c))
 	require.ErrorIs(t, err, want)
 	for _, part := range parts {
 		assert.Contains(t, err.Error(), part)
 	}
-	assert.Equal(t, T, s.T)
-	for i, x := range all {
-		assert.True(t, sameBits(x, before[i]), "%s changed", operandNames[i])
+	assert.Equal(t, T, o.T)
+	for i, s := range o.Slices() {
+		assert.True(t, operands.Unchanged(*s, before[i]), "%s changed", operands.Names[i])
 	}
+}
+
+// normal returns operands of n normal values.
+func normal(n int) *operands.Operands {
+	return operands.New(rand.New(rand.NewPCG(1, 1)), n, [5]int{}, operands.Normal)
 }
 
 func TestBadConfig(t *testing.T) {
@@ -57,10 +62,9 @@ func TestBadConfig(t *testing.T) {
 		for _, x := range bad {
 			c := Default()
 			*field(&c) = x
-			r := rand.New(rand.NewPCG(1, 1))
-			o := newOperands(r, 20, [5]int{}, kinds[0].value)
-			o.s.T = 7
-			refuse(t, &o.s, o.p, o.g, c, ErrConfig, name+" = ")
+			o := normal(20)
+			o.T = 7
+			refuse(t, o, c, ErrConfig, name+" = ")
 			assert.ErrorIs(t, c.Validate(), ErrConfig)
 		}
 		for _, x := range good {
@@ -74,26 +78,23 @@ func TestBadConfig(t *testing.T) {
 func TestBadLengths(t *testing.T) {
 	amsgrad := Default()
 	amsgrad.AMSGrad = true
-	full := func() *operands {
-		return newOperands(rand.New(rand.NewPCG(1, 1)), 20, [5]int{}, kinds[0].value)
-	}
-	for i, name := range operandNames {
+	for i, name := range operands.Names {
 		for _, n := range []int{0, 1, 19} {
-			o := full()
-			s := o.slices()[i]
+			o := normal(20)
+			s := o.Slices()[i]
 			*s = (*s)[:n]
-			refuse(t, &o.s, o.p, o.g, amsgrad, ErrLength, "p "+map[bool]string{true: "", false: "20"}[i == 0], name+" ")
+			refuse(t, o, amsgrad, ErrLength, "p "+map[bool]string{true: "", false: "20"}[i == 0], name+" ")
 			if name == "VMax" {
-				require.NoError(t, o.s.Step(o.p, o.g, Default()), "VMax is of no concern without AMSGrad")
+				require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())), "VMax is of no concern without AMSGrad")
 			}
 		}
 	}
-	o := full()
-	o.s.VMax = nil
-	refuse(t, &o.s, o.p, o.g, amsgrad, ErrLength, "p 20, g 20, M 20, V 20, VMax 0 (AMSGrad)")
-	o = full()
-	o.g = o.g[:3]
-	refuse(t, &o.s, o.p, o.g, Default(), ErrLength, "p 20, g 3, M 20, V 20")
+	o := normal(20)
+	o.VMax = nil
+	refuse(t, o, amsgrad, ErrLength, "p 20, g 20, M 20, V 20, VMax 0 (AMSGrad)")
+	o = normal(20)
+	o.G = o.G[:3]
+	refuse(t, o, Default(), ErrLength, "p 20, g 3, M 20, V 20")
 }
 
 func TestOverlap(t *testing.T) {
@@ -103,31 +104,31 @@ func TestOverlap(t *testing.T) {
 			for _, d := range []int{-n + 1, -1, 0, 1, n - 1} {
 				c := Config{AMSGrad: true}
 				block := make([]float32, 3*n)
-				o := newOperands(rand.New(rand.NewPCG(1, 1)), n, [5]int{}, kinds[0].value)
-				*o.slices()[i] = block[n : 2*n]
-				*o.slices()[j] = block[n+d : 2*n+d]
-				refuse(t, &o.s, o.p, o.g, c, ErrOverlap, operandNames[j]+" at", operandNames[i]+" at")
+				o := normal(n)
+				*o.Slices()[i] = block[n : 2*n]
+				*o.Slices()[j] = block[n+d : 2*n+d]
+				refuse(t, o, c, ErrOverlap, operands.Names[j]+" at", operands.Names[i]+" at")
 				if i == 4 {
-					assert.NoError(t, o.s.Step(o.p, o.g, Default()), "VMax is of no concern without AMSGrad")
+					assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())), "VMax is of no concern without AMSGrad")
 				}
 			}
 			for _, d := range []int{-n, n} { // neighbours
 				block := make([]float32, 3*n)
-				o := newOperands(rand.New(rand.NewPCG(1, 1)), n, [5]int{}, kinds[0].value)
-				*o.slices()[i] = block[n : 2*n]
-				*o.slices()[j] = block[n+d : 2*n+d]
-				assert.NoError(t, o.s.Step(o.p, o.g, Config{AMSGrad: true}))
+				o := normal(n)
+				*o.Slices()[i] = block[n : 2*n]
+				*o.Slices()[j] = block[n+d : 2*n+d]
+				assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Config{AMSGrad: true})))
 			}
 		}
 	}
 }
 
 func TestStepCounterEnds(t *testing.T) {
-	o := newOperands(rand.New(rand.NewPCG(1, 1)), 20, [5]int{}, kinds[0].value)
-	o.s.T = math.MaxUint64 - 1
-	require.NoError(t, o.s.Step(o.p, o.g, Default()))
-	require.Equal(t, uint64(math.MaxUint64), o.s.T)
-	refuse(t, &o.s, o.p, o.g, Default(), ErrSteps, "18446744073709551615")
+	o := normal(20)
+	o.T = math.MaxUint64 - 1
+	require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())))
+	require.Equal(t, uint64(math.MaxUint64), o.T)
+	refuse(t, o, Default(), ErrSteps, "18446744073709551615")
 }
 
 func TestZeroLength(t *testing.T) {
@@ -180,14 +181,14 @@ func TestNewState(t *testing.T) {
 
 func TestStepDoesNotAllocate(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
-		for _, variant := range variants {
+		for _, variant := range operands.Variants {
 			for _, n := range []int{1, 100, 2*tile + 1} {
-				p, g, s := make([]float32, n), make([]float32, n), NewState(n, variant.Config)
+				p, g, s := make([]float32, n), make([]float32, n), NewState(n, Config(variant.Config))
 				assert.Zero(t, testing.AllocsPerRun(20, func() {
-					if err := s.Step(p, g, variant.Config); err != nil {
+					if err := s.Step(p, g, Config(variant.Config)); err != nil {
 						t.Fatal(err)
 					}
-				}), "%s, n = %d", variant.name, n)
+				}), "%s, n = %d", variant.Name, n)
 			}
 		}
 	})
@@ -195,16 +196,15 @@ func TestStepDoesNotAllocate(t *testing.T) {
 
 // Learning rates change between steps; a step sees the Config it is given and the count of its State only.
 func TestConfigOfEachStep(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	a := newOperands(r, 40, [5]int{}, kinds[0].value)
-	b := a.clone()
-	c := Default()
+	a := normal(40)
+	b := a.Clone([5]int{})
+	c := operands.Config(Default())
 	for _, lr := range []float64{1e-3, 0, 1} {
 		c.LR = lr
-		a.steps(t, c, 1)
-		fresh := State{T: b.s.T, M: b.s.M, V: b.s.V}
-		require.NoError(t, fresh.Step(b.p, b.g, c))
-		b.s.T = fresh.T
+		steps(t, a, c, 1)
+		fresh := State{T: b.T, M: b.M, V: b.V}
+		require.NoError(t, fresh.Step(b.P, b.G, Config(c)))
+		b.T = fresh.T
 	}
-	assert.Empty(t, a.difference(b))
+	assert.NoError(t, a.Difference(b))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/machine"
 	"github.com/fusedadam/adam/cmd/adam/internal/verify"
 	"github.com/fusedadam/adam/internal/golden"
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
 	"github.com/spf13/cobra"
 )
@@ -27,7 +28,7 @@ func checkCommand() *cobra.Command {
 
 // check compares each kernel with the generic one and with PyTorch; on returns the step on a kernel.
 // The error is the first difference.
-func check(w io.Writer, kernels []string, on func(kernel string) verify.Stepper) error {
+func check(w io.Writer, kernels []string, on func(kernel string) operands.Step) error {
 	fmt.Fprintf(w, "%v, %s/%s\n\n", machine.This(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(w, "Against the generic kernel, bit for bit: %s.\n", verify.Scope())
 	for _, k := range kernels {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/verify"
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
 )
 
@@ -26,8 +27,8 @@ func TestCheck(t *testing.T) {
 
 // A kernel that differs makes the command fail and say where.
 func TestCheckFails(t *testing.T) {
-	wrong := func(kernel string) verify.Stepper {
-		return func(s *adam.State, p, g []float32, c adam.Config) error {
+	wrong := func(kernel string) operands.Step {
+		return func(s *operands.State, p, g []float32, c operands.Config) error {
 			err := verify.On(selection.Generic)(s, p, g, c)
 			if kernel == "wrong" && len(p) == 17 {
 				p[16] = math.Float32frombits(math.Float32bits(p[16]) + 1)
@@ -36,7 +37,7 @@ func TestCheckFails(t *testing.T) {
 		}
 	}
 	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong)
-	const want = "kernel wrong differs from the generic one: config Adam, 17 elements of normal values, step 1: p[16] = "
+	const want = "kernel wrong differs from the generic one: config adam, normal values, step 1: p[16] of 17 = "
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "0x") != 2 {
 		t.Errorf("error %v, want %s… and two bit patterns", err, want)
 	}

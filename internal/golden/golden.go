@@ -9,27 +9,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/fusedadam/adam/internal/operands"
 )
 
 //go:embed testdata/torch.zip
 var archive []byte
-
-// Config and State have the fields of adam.Config and adam.State, which convert to and from them; the
-// tests of package adam use this package, so that it cannot import adam.
-type (
-	Config struct {
-		LR, Beta1, Beta2, Eps, WeightDecay float64
-
-		Decoupled, AMSGrad, Maximize bool
-	}
-	State struct {
-		T          uint64
-		M, V, VMax []float32
-	}
-)
-
-// Step makes one step of package adam: of a State, with p, g and a Config.
-type Step func(s *State, p, g []float32, c Config) error
 
 // A Case is one trajectory: the gradients given to torch and what it made of them.
 type Case struct {
@@ -41,7 +26,7 @@ type Case struct {
 
 type tensor struct {
 	start     snapshot
-	config    func(step int) Config
+	config    func(step int) operands.Config
 	gradient  func(step int, p []float32) []float32 // nil result: torch had no gradient and left the tensor alone
 	snapshots map[int]snapshot                      // by step, counted from 1; not all are stored
 }
@@ -81,7 +66,7 @@ func Cases() ([]Case, error) {
 // Check replays the case and compares every stored value: parameters within [Bound], NaN and Inf in the
 // same places; the moments of a case without FMA to the bit, as long as the gradient does not see the
 // parameter (no L2 decay) and the element has never had a subnormal moment, which adam stores as zero.
-func (c *Case) Check(step Step) (Result, error) {
+func (c *Case) Check(step operands.Step) (Result, error) {
 	var r Result
 	for j := range c.tensors {
 		if err := c.checkTensor(&c.tensors[j], step, &r); err != nil {
@@ -91,9 +76,9 @@ func (c *Case) Check(step Step) (Result, error) {
 	return r, nil
 }
 
-func (c *Case) checkTensor(t *tensor, step Step, r *Result) error {
+func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
 	p := slices.Clone(t.start.p)
-	s := &State{T: t.start.t, M: slices.Clone(t.start.m), V: slices.Clone(t.start.v), VMax: slices.Clone(t.start.vmax)}
+	s := &operands.State{T: t.start.t, M: slices.Clone(t.start.m), V: slices.Clone(t.start.v), VMax: slices.Clone(t.start.vmax)}
 	subnormal := make([]bool, len(p))
 	for k := 1; k <= c.Steps; k++ {
 		config := t.config(k)
@@ -123,7 +108,7 @@ func (c *Case) checkTensor(t *tensor, step Step, r *Result) error {
 				continue
 			}
 			r.Exact += 2
-			if !same(s.M[i], want.m[i]) || !same(s.V[i], want.v[i]) || config.AMSGrad && !same(s.VMax[i], want.vmax[i]) {
+			if !operands.Same(s.M[i], want.m[i]) || !operands.Same(s.V[i], want.v[i]) || config.AMSGrad && !operands.Same(s.VMax[i], want.vmax[i]) {
 				return fmt.Errorf("step %d: moments of element %d: %v %v, torch has %v %v", k, i, s.M[i], s.V[i], want.m[i], want.v[i])
 			}
 		}
@@ -142,10 +127,6 @@ func distance(got, want float32, lr float64) float64 {
 		return math.Inf(1)
 	}
 	return math.Abs(g-w) / max(math.Abs(w), lr)
-}
-
-func same(a, b float32) bool {
-	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
 }
 
 func isSubnormal(x float32) bool { return x != 0 && math.Abs(float64(x)) < 0x1p-126 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/fusedadam/adam/internal/operands"
 )
 
 // A file of the archive: schema adam-golden/1, or adam-golden-conv/1 where Problem is set.
@@ -110,11 +112,11 @@ func read(f *zip.File) (*Case, error) {
 }
 
 func (d *file) tensor(h hyper, p []float32, init *record, stored []record, gradient func(int, []float32) []float32) tensor {
-	config := Config{LR: h.LR, Beta1: h.Betas[0], Beta2: h.Betas[1], Eps: h.Eps, WeightDecay: h.WeightDecay,
+	config := operands.Config{LR: h.LR, Beta1: h.Betas[0], Beta2: h.Betas[1], Eps: h.Eps, WeightDecay: h.WeightDecay,
 		Decoupled: d.Optimizer == "AdamW", AMSGrad: h.AMSGrad, Maximize: h.Maximize}
 	t := tensor{
 		gradient: gradient,
-		config: func(step int) Config {
+		config: func(step int) operands.Config {
 			if d.LRPerStep != nil {
 				config.LR = d.LRPerStep[step-1]
 			}

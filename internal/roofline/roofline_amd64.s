@@ -27,29 +27,19 @@
 	VMOVUPS C, k(DX)(BX*4)    \
 	VMOVUPS D, k(R8)(BX*4)
 
-#define TRAFFIC512(loop, VAHEAD) \
-	PCALIGN $64 \
-loop: \
-	VAHEAD(SI) \
-	VAHEAD(DI) \
-	VAHEAD(DX) \
-	VAHEAD(R8) \
-	XOR(VPXORD, 0, Z0, Z1, Z2, Z3) \
-	ADDQ $16, BX \
-	CMPQ BX, R10 \
-	JLT  loop \
-	VZEROUPPER \
-	RET
-
-#define TRAFFIC256(loop, VAHEAD) \
-	PCALIGN $64 \
-loop: \
-	VAHEAD(SI) \
-	VAHEAD(DI) \
-	VAHEAD(DX) \
-	VAHEAD(R8) \
+#define XOR512 XOR(VPXORD, 0, Z0, Z1, Z2, Z3)
+#define XOR256 \
 	XOR(VPXOR, 0, Y0, Y1, Y2, Y3) \
-	XOR(VPXOR, 32, Y0, Y1, Y2, Y3) \
+	XOR(VPXOR, 32, Y0, Y1, Y2, Y3)
+
+#define TRAFFIC(loop, VAHEAD, VXOR) \
+	PCALIGN $64 \
+loop: \
+	VAHEAD(SI) \
+	VAHEAD(DI) \
+	VAHEAD(DX) \
+	VAHEAD(R8) \
+	VXOR \
 	ADDQ $16, BX \
 	CMPQ BX, R10 \
 	JLT  loop \
@@ -61,18 +51,18 @@ TEXT ·trafficAVX512(SB), NOSPLIT, $0-41
 	LOAD_ARGS
 	CMPB prefetch+40(FP), $0
 	JNE  ahead
-	TRAFFIC512(loop, NOAHEAD)
+	TRAFFIC(loop, NOAHEAD, XOR512)
 ahead:
-	TRAFFIC512(loopahead, AHEAD)
+	TRAFFIC(loopahead, AHEAD, XOR512)
 
 // func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
 TEXT ·trafficAVX2(SB), NOSPLIT, $0-41
 	LOAD_ARGS
 	CMPB prefetch+40(FP), $0
 	JNE  ahead
-	TRAFFIC256(loop, NOAHEAD)
+	TRAFFIC(loop, NOAHEAD, XOR256)
 ahead:
-	TRAFFIC256(loopahead, AHEAD)
+	TRAFFIC(loopahead, AHEAD, XOR256)
 
 // func arithmeticAVX512(n int)
 TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8
