@@ -29,9 +29,10 @@ func makeTensors(sizes []int) []tensor {
 	}
 	var tensors []tensor
 	for _, n := range sizes {
-		// Large slices that lie exactly a power of two apart collide; a page is enough.
-		const page = 8192 / 4
-		t := tensor{make([]float32, n), make([]float32, page+n)[page:], adam.NewState(n, config)}
+		// Large slices that lie exactly a power of two apart collide; the pages after the first are those
+		// of the moments.
+		const apart = 32 << 10 / 4
+		t := tensor{make([]float32, n), make([]float32, apart+n)[apart:], adam.NewState(n, config)}
 		for i := 0; i < n; i += len(ps) {
 			copy(t.p[i:], ps)
 			copy(t.g[i:], gs)
