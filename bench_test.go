@@ -81,8 +81,12 @@ func bench(b *testing.B, name string, f func(b *testing.B, p, g []float32, s *St
 			r := rand.New(rand.NewPCG(1, 2))
 			p, s := make([]float32, n), NewState(n, Config{})
 			g := make([]float32, n+apart)[apart:]
-			for i := range p {
+			for i := range min(n, 64<<10) {
 				p[i], g[i] = float32(r.NormFloat64()), float32(r.NormFloat64()*1e-3)
+			}
+			for i := 64 << 10; i < n; i *= 2 { // the same again
+				copy(p[i:], p[:i])
+				copy(g[i:], g[:i])
 			}
 			clear(s.M) // the first touch of a page is the system's time
 			clear(s.V)
