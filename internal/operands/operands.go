@@ -137,7 +137,7 @@ func (o *Operands) Compare(want *Operands, step, generic Step, c Config) error {
 // Difference returns an error that names the first value in which o and want differ, nil if there is none.
 func (o *Operands) Difference(want *Operands) error {
 	if o.T != want.T {
-		return fmt.Errorf("T = %d, want %d", o.T, want.T)
+		return fmt.Errorf("counter T = %d, want %d", o.T, want.T)
 	}
 	for i, s := range o.Slices() {
 		other := *want.Slices()[i]
