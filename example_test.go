@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
-	"math"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/schedule"
 )
 
 // quadratic writes the gradient of ½·Σ(p-target)² to g.
@@ -34,16 +34,13 @@ func Example() {
 
 // A Config belongs to a step: a learning-rate schedule writes LR before each.
 func Example_learningRateSchedule() {
-	const warmup, steps, peak = 10, 100, 0.3
+	const peak = 0.3
+	lr := schedule.Linear(0.1, 1, 10).Then(10, schedule.Cosine(1, 0, 90)) // warm-up, then cosine decay
 	p, g := make([]float32, 3), make([]float32, 3)
 	cfg := adam.DefaultW()
 	state := adam.NewState(len(p), cfg)
-	for t := range steps {
-		if t < warmup {
-			cfg.LR = peak * float64(t+1) / warmup // linear warm-up
-		} else {
-			cfg.LR = peak / 2 * (1 + math.Cos(math.Pi*float64(t-warmup)/(steps-warmup))) // cosine decay
-		}
+	for range 100 {
+		cfg.LR = peak * lr(state.T)
 		quadratic(p, g, 1)
 		if err := state.Step(p, g, cfg); err != nil {
 			panic(err)
