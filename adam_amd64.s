@@ -37,7 +37,7 @@
 
 // The loops ask for the lines 320 bytes ahead: the hardware's prefetching stops at each page, and a step
 // has too many instructions for the loads of the next page to begin early on their own. On Zen 4 that
-// makes a step up to a fifth faster between the caches and the memory, and costs nothing in cache; 256 to
+// makes a step up to an eighth faster between the caches and the memory, and costs nothing in cache; 256 to
 // 448 bytes do as well, from 640 it is slower than without.
 #define AHEAD(base, offset) PREFETCHT0 AT(base, offset+320)
 

@@ -26,8 +26,8 @@ func sizeName(n int) string {
 // BenchmarkStep measures State.Step on each kernel, and in the same run
 //
 //   - kernel=plain, the loop that Go programs write today;
-//   - ceiling=traffic (the faster with and without prefetching) and ceiling=arithmetic, what the machine
-//     can do at most (internal/roofline).
+//   - ceiling=traffic or ceiling=prefetched-traffic, whichever is faster, and ceiling=arithmetic: the slower
+//     of the two is what the machine can do at most (internal/roofline).
 //
 // A step moves 28 bytes an element: it reads p, g, M and V and writes p, M and V.
 func BenchmarkStep(b *testing.B) {

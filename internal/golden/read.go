@@ -12,19 +12,19 @@ import (
 
 // A file of the archive: schema adam-golden/1, or adam-golden-conv/1 where Problem is set.
 type file struct {
-	Optimizer  string
-	NSteps     int       `json:"n_steps"`
-	LRPerStep  []float64 `json:"lr_per_step"`
-	Groups     []struct{ Hyper hyper }
-	Tensors    []tensorData
-	Problem    string
-	Hyper      hyper
-	F32        []record
-	X0         []float32 // rosenbrock
-	Rows       int       // logistic_regression, with what follows
-	X          floats    `json:"X_row_major"`
-	Y, W0      floats
-	StoredStep []int `json:"stored_steps"`
+	Optimizer   string
+	NSteps      int       `json:"n_steps"`
+	LRPerStep   []float64 `json:"lr_per_step"`
+	Groups      []struct{ Hyper hyper }
+	Tensors     []tensorData
+	Problem     string
+	Hyper       hyper
+	F32         []record
+	X0          []float32 // rosenbrock
+	Rows        int       // logistic_regression, with what follows
+	X           floats    `json:"X_row_major"`
+	Y, W0       floats
+	StoredSteps []int `json:"stored_steps"`
 }
 
 type hyper struct {
@@ -100,7 +100,7 @@ func read(f *zip.File) (*Case, error) {
 		exact: strings.HasPrefix(f.Name, "torch-nofma/"),
 	}
 	if d.Problem != "" {
-		c.Steps = d.StoredStep[len(d.StoredStep)-1]
+		c.Steps = d.StoredSteps[len(d.StoredSteps)-1]
 		start, gradient := d.problem()
 		c.tensors = []tensor{d.tensor(d.Hyper, start, nil, d.F32, gradient)}
 	}

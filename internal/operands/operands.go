@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"unsafe"
 )
 
@@ -168,14 +167,12 @@ func Bits(s []float32) []uint32 {
 // Unchanged reports whether s still has the bits.
 func Unchanged(s []float32, bits []uint32) bool { return firstOther(s, bits) < 0 }
 
+// firstOther returns the first index at which s no longer has the bits, -1 if there is none.
 func firstOther(s []float32, bits []uint32) int {
-	if slices.Equal(Bits(s), bits) {
-		return -1
-	}
 	for i, x := range s {
 		if math.Float32bits(x) != bits[i] {
 			return i
 		}
 	}
-	return len(s)
+	return -1
 }

@@ -36,6 +36,7 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
+// The work is done for its time: that it ends, with instructions that this CPU has, is all there is to see.
 func TestArithmetic(t *testing.T) {
 	for _, kernel := range runnable() {
 		Arithmetic(kernel, 5*Block+3)
