@@ -107,35 +107,14 @@ type State struct {
 // NewState returns the state of n parameters before their first step: moments of zero, with VMax
 // only if c.AMSGrad. It panics if n is negative, as make does.
 func NewState(n int, c Config) *State {
-	const (
-		line = 64 / 4   // floats in a cache line
-		page = 4096 / 4 // floats after which the sets of an L1 cache recur
-	)
 	k := 2
 	if c.AMSGrad {
 		k = 3
 	}
-	// One block for all, in which each moment begins on a cache line. Large slices of Go begin on a page,
-	// so parameters and gradients usually are at offset 0 of it; there, the moments begin skew, 2·skew and
-	// 3·skew further, lest equal offsets meet in one set of the L1 cache. Slices that lie a large power of
-	// two apart collide beyond the caches as well, which one page more avoids.
-	start, stride := 0, (n+line-1)&^(line-1)
-	if stride >= page/2 {
-		skew := page/4 + line
-		if stride >= 64*page {
-			skew += page
-		}
-		start, stride = skew, (n+page-1)&^(page-1)+skew
-	}
-	block := make([]float32, start+k*stride+line)
-	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
-	moment := func(i int) []float32 {
-		from := start + i*stride
-		return block[from : from+n : from+n]
-	}
-	s := &State{M: moment(0), V: moment(1)}
+	m := moments(n, k)
+	s := &State{M: m[0], V: m[1]}
 	if c.AMSGrad {
-		s.VMax = moment(2)
+		s.VMax = m[2]
 	}
 	return s
 }
@@ -165,7 +144,7 @@ func (s *State) Step(p, g []float32, c Config) error {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
 	}
 	var k coeffs
-	k.set(&c, s.T+1)
+	k.set(&c, s.T+1, 1)
 	step(p, g, m, v, x, &k)
 	s.T++
 	return nil

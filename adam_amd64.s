@@ -187,6 +187,114 @@ done:
 	VZEROUPPER
 	RET
 
+// The small kernels work on whole blocks of 32 elements.
+//
+//	DI, SI slices   CX elements left
+
+// func sumSquaresAVX512(grad *float32, n int, sums *partialSums)
+//
+//	sums[i%32] += grad[i]*grad[i]
+//
+// A square of a float32 is exact in float64: the multiply-add rounds once, as the addition alone would.
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+	MOVQ grad+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ sums+16(FP), DI
+	VMOVUPD (DI), Z0
+	VMOVUPD 64(DI), Z1
+	VMOVUPD 128(DI), Z2
+	VMOVUPD 192(DI), Z3
+	SUBQ $32, CX
+	JLT  stored
+	PCALIGN $64
+loop:
+	VCVTPS2PD (SI), Z4
+	VCVTPS2PD 32(SI), Z5
+	VCVTPS2PD 64(SI), Z6
+	VCVTPS2PD 96(SI), Z7
+	VFMADD231PD Z4, Z4, Z0
+	VFMADD231PD Z5, Z5, Z1
+	VFMADD231PD Z6, Z6, Z2
+	VFMADD231PD Z7, Z7, Z3
+	ADDQ $128, SI
+	SUBQ $32, CX
+	JGE  loop
+stored:
+	VMOVUPD Z0, (DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, 128(DI)
+	VMOVUPD Z3, 192(DI)
+	VZEROUPPER
+	RET
+
+// func clampAVX512(d, grad *float32, n int, s, limit float32)
+//
+//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
+//
+// VMAXPS and VMINPS give their first operand here, which Intel calls the second, where either is NaN.
+TEXT ·clampAVX512(SB), NOSPLIT, $0-32
+	MOVQ d+0(FP), DI
+	MOVQ grad+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS s+24(FP), Z0
+	VBROADCASTSS limit+28(FP), Z1
+	VPXORD Z2, Z2, Z2
+	VSUBPS Z1, Z2, Z2 // -limit
+	SUBQ $32, CX
+	JLT  done
+	PCALIGN $64
+loop:
+	VMULPS (SI), Z0, Z3
+	VMULPS 64(SI), Z0, Z4
+	VMAXPS Z3, Z2, Z3
+	VMAXPS Z4, Z2, Z4
+	VMINPS Z3, Z1, Z3
+	VMINPS Z4, Z1, Z4
+	VMOVUPS Z3, (DI)
+	VMOVUPS Z4, 64(DI)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JGE  loop
+done:
+	VZEROUPPER
+	RET
+
+#define AVERAGE(o) \
+	VMOVUPS   o(DI), Z2        \
+	VMOVUPS   o(SI), Z3        \
+	VSUBPS    Z2, Z3, Z3       \
+	VMULPS    Z0, Z3, Z3       \
+	VADDPS    Z3, Z2, Z2       \
+	VPTESTMD  Z1, Z2, K1       \
+	VMOVAPS.Z Z2, K1, Z2       \
+	VMOVUPS   Z2, o(DI)
+
+// func averageAVX512(e, p *float32, n int, c float32)
+//
+//	e = e + c*(p-e)
+//	e = +0 where bits(e)&exponent == 0
+TEXT ·averageAVX512(SB), NOSPLIT, $0-28
+	MOVQ e+0(FP), DI
+	MOVQ p+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS c+24(FP), Z0
+	MOVL $const_exponent, AX
+	VPBROADCASTD AX, Z1
+	SUBQ $32, CX
+	JLT  done
+	PCALIGN $64
+loop:
+	AVERAGE(0)
+	AVERAGE(64)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JGE  loop
+done:
+	VZEROUPPER
+	RET
+
 // ------------------------------------------------------------------------------------------- AVX2
 
 // Not all scalars find room in sixteen registers: two come, spread over eight lanes, from the stack.
@@ -335,6 +443,126 @@ amsgrad:
 	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax)
 both:
 	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+done:
+	VZEROUPPER
+	RET
+
+#define ADDSQUARES(o, t, sum) \
+	VCVTPS2PD o(SI), t         \
+	VMULPD    t, t, t          \
+	VADDPD    t, sum, sum
+
+// func sumSquaresAVX2(grad *float32, n int, sums *partialSums)
+//
+//	sums[i%32] += grad[i]*grad[i]
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+	MOVQ grad+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ sums+16(FP), DI
+	VMOVUPD (DI), Y0
+	VMOVUPD 32(DI), Y1
+	VMOVUPD 64(DI), Y2
+	VMOVUPD 96(DI), Y3
+	VMOVUPD 128(DI), Y4
+	VMOVUPD 160(DI), Y5
+	VMOVUPD 192(DI), Y6
+	VMOVUPD 224(DI), Y7
+	SUBQ $32, CX
+	JLT  stored
+	PCALIGN $64
+loop:
+	ADDSQUARES(0, Y8, Y0)
+	ADDSQUARES(16, Y9, Y1)
+	ADDSQUARES(32, Y10, Y2)
+	ADDSQUARES(48, Y11, Y3)
+	ADDSQUARES(64, Y12, Y4)
+	ADDSQUARES(80, Y13, Y5)
+	ADDSQUARES(96, Y14, Y6)
+	ADDSQUARES(112, Y15, Y7)
+	ADDQ $128, SI
+	SUBQ $32, CX
+	JGE  loop
+stored:
+	VMOVUPD Y0, (DI)
+	VMOVUPD Y1, 32(DI)
+	VMOVUPD Y2, 64(DI)
+	VMOVUPD Y3, 96(DI)
+	VMOVUPD Y4, 128(DI)
+	VMOVUPD Y5, 160(DI)
+	VMOVUPD Y6, 192(DI)
+	VMOVUPD Y7, 224(DI)
+	VZEROUPPER
+	RET
+
+#define CLAMPY(o, t) \
+	VMULPS  o(SI), Y0, t       \
+	VMAXPS  t, Y2, t           \
+	VMINPS  t, Y1, t           \
+	VMOVUPS t, o(DI)
+
+// func clampAVX2(d, grad *float32, n int, s, limit float32)
+//
+//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
+TEXT ·clampAVX2(SB), NOSPLIT, $0-32
+	MOVQ d+0(FP), DI
+	MOVQ grad+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS s+24(FP), Y0
+	VBROADCASTSS limit+28(FP), Y1
+	VXORPS Y2, Y2, Y2
+	VSUBPS Y1, Y2, Y2 // -limit
+	SUBQ $32, CX
+	JLT  done
+	PCALIGN $64
+loop:
+	CLAMPY(0, Y3)
+	CLAMPY(32, Y4)
+	CLAMPY(64, Y5)
+	CLAMPY(96, Y6)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JGE  loop
+done:
+	VZEROUPPER
+	RET
+
+#define AVERAGEY(o) \
+	VMOVUPS   o(DI), Y3        \
+	VMOVUPS   o(SI), Y4        \
+	VSUBPS    Y3, Y4, Y4       \
+	VMULPS    Y0, Y4, Y4       \
+	VADDPS    Y4, Y3, Y3       \
+	VPAND     Y1, Y3, Y4       \
+	VPCMPEQD  Y2, Y4, Y4       \
+	VPANDN    Y3, Y4, Y3       \
+	VMOVUPS   Y3, o(DI)
+
+// func averageAVX2(e, p *float32, n int, c float32)
+//
+//	e = e + c*(p-e)
+//	e = +0 where bits(e)&exponent == 0
+TEXT ·averageAVX2(SB), NOSPLIT, $0-28
+	MOVQ e+0(FP), DI
+	MOVQ p+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS c+24(FP), Y0
+	MOVL $const_exponent, AX
+	MOVQ AX, X1
+	VPBROADCASTD X1, Y1
+	VPXOR Y2, Y2, Y2
+	SUBQ $32, CX
+	JLT  done
+	PCALIGN $64
+loop:
+	AVERAGEY(0)
+	AVERAGEY(32)
+	AVERAGEY(64)
+	AVERAGEY(96)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JGE  loop
 done:
 	VZEROUPPER
 	RET

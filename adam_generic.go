@@ -32,3 +32,37 @@ func stepGeneric(p, g, m, v, x []float32, c *coeffs) {
 		p[i] = float32(k.kappa*pi) - float32(k.alpha*float32(mi/d))
 	}
 }
+
+// The small kernels, of what else a step of many tensors does with a tile.
+
+// partialSums of a tile: element i belongs to sum i mod 32.
+type partialSums [32]float64
+
+// sumSquaresGeneric adds the square of each element of g to its sum. A square of a float32 is exact in float64, so
+// that the sum is rounded once whether the compiler fuses the two operations or not.
+func sumSquaresGeneric(g []float32, sums *partialSums) {
+	for i, x := range g {
+		sums[i%len(sums)] += float64(x) * float64(x)
+	}
+}
+
+// clampGeneric sets d to s·g, clamped to ±limit; a NaN stays one.
+func clampGeneric(d, g []float32, s, limit float32) {
+	d = d[:len(g)]
+	for i, x := range g {
+		d[i] = min(max(float32(s*x), -limit), limit)
+	}
+}
+
+// averageGeneric moves e by the part c of its way to p; a subnormal result is stored as zero, since an
+// average that decays to nothing would slow down every later step.
+func averageGeneric(e, p []float32, c float32) {
+	p = p[:len(e)]
+	for i, x := range e {
+		x += float32(c * float32(p[i]-x))
+		if math.Float32bits(x)&exponent == 0 {
+			x = 0
+		}
+		e[i] = x
+	}
+}

@@ -56,19 +56,19 @@ func TestCoefficients(t *testing.T) {
 	want := coeffs{s: 1, lambda: f32(0.01), b1: f32(0.9), c1: f32(1 - c.Beta1), b2: f32(0.999), c2: f32(1 - c.Beta2),
 		alpha: f32(c.LR * q / (1 - c.Beta1)), eps: f32(c.Eps * q), kappa: 1, live: 0x7f800000, l2: true}
 	var k coeffs
-	k.set(&c, 1)
+	k.set(&c, 1, 1)
 	assert.Equal(t, want, k)
 	assert.NotEqual(t, float32(1)-float32(0.9), k.c1, "1-β is a float64 difference")
 
 	c.Decoupled, c.Maximize, c.AMSGrad, c.Eps = true, true, true, math.Nextafter(0x1p-34, 0)
-	k.set(&c, 1)
+	k.set(&c, 1, 1)
 	assert.False(t, k.l2)
 	assert.True(t, k.amsgrad)
 	assert.Equal(t, float32(-1), k.s)
 	assert.Equal(t, f32(1-c.LR*c.WeightDecay), k.kappa)
 	assert.Equal(t, uint32(0xffffffff), k.live, "below 2^-34 subnormal moments are kept")
 	c.Eps, c.WeightDecay, c.Decoupled = 0x1p-34, 0, false
-	k.set(&c, 1)
+	k.set(&c, 1, 1)
 	assert.Equal(t, uint32(0x7f800000), k.live)
 	assert.False(t, k.l2, "no L2 loop without decay: 0·Inf would be NaN")
 }

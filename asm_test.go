@@ -1,6 +1,7 @@
 package adam
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,23 +153,26 @@ func TestEncodings(t *testing.T) {
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOFLAGS=", "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	operation := regexp.MustCompile(`^(F\w+)4S\(([^)]*)\)$`)
+	operation := regexp.MustCompile(`^(F\w+)(4S|2D)\(([^)]*)\)$`)
+	widening := map[string]string{"FCVTL": "VFCVTL V%s.S2, V%s.D2", "FCVTLH": "VFCVTL2 V%s.S4, V%s.D2"} // from float32 to float64
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`) // a line of objdump
 	total := 0
 	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
-		byHand := func(name string) bool { return strings.HasSuffix(name, "4S") }
+		byHand := func(name string) bool { return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D") }
 		for _, f := range readAssembly(t, file, byHand) {
 			var want []string
 			names := map[string]bool{}
 			for _, s := range f.statements {
 				assert.NotContains(t, s, "WORD", "an encoding without a macro that names it")
 				if m := operation.FindStringSubmatch(s); m != nil {
-					var registers []string
-					for _, r := range splitArgs(m[2]) {
-						registers = append(registers, "V"+r+".S4")
+					registers := splitArgs(m[3])
+					if format := widening[m[1]]; m[2] == "2D" {
+						want = append(want, fmt.Sprintf(format, registers[0], registers[1]))
+					} else {
+						want = append(want, m[1]+" V"+strings.Join(registers, ".S4, V")+".S4")
 					}
-					want = append(want, m[1]+" "+strings.Join(registers, ", "))
-					names[m[1]] = true
+					op, _, _ := strings.Cut(want[len(want)-1], " ")
+					names[op] = true
 				}
 			}
 			dump, err := exec.Command("go", "tool", "objdump", "-s", `\.`+f.name+`(\.abi0)?$`, binary).Output()
@@ -178,7 +182,7 @@ func TestEncodings(t *testing.T) {
 				if m[1] != filepath.Base(file) {
 					continue
 				}
-				if op, _, _ := strings.Cut(m[2], " "); names[op] && strings.Contains(m[2], ".S4") {
+				if op, _, _ := strings.Cut(m[2], " "); names[op] && strings.Contains(m[2], ".") {
 					got = append(got, m[2])
 				}
 			}

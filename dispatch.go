@@ -55,14 +55,17 @@ type coeffs struct {
 	l2, amsgrad bool // which of the four variants of the kernel runs
 }
 
+// exponent masks the bits of a float32 that are all zero in zeros and subnormals.
+const exponent = 0x7f800000
+
 // Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal v
 // is below 2^-63 and vanishes beside ε.
 const flushEps = 1.0 / (1 << 34)
 
-// set computes the scalars of step t (1 for the first) in float64 and rounds each to float32 once.
+// set computes the scalars of step t (1 for the first), with scale as the multiplier of the gradients, in float64 and rounds each to float32 once.
 // Products that meet a sum stand in float64(…), else some compilers fuse them, and no function of
 // package math is used but Sqrt: the bits are the same on every architecture.
-func (k *coeffs) set(c *Config, t uint64) {
+func (k *coeffs) set(c *Config, t uint64, scale float64) {
 	b1t, b2t := power(c.Beta1, t), power(c.Beta2, t)
 	q := math.Sqrt(1 - b2t)
 	k.b1, k.c1 = float32(c.Beta1), float32(1-c.Beta1)
@@ -72,15 +75,15 @@ func (k *coeffs) set(c *Config, t uint64) {
 	k.l2 = !c.Decoupled && c.WeightDecay != 0
 	k.lambda = float32(c.WeightDecay)
 	k.amsgrad = c.AMSGrad
-	k.s, k.kappa, k.live = 1, 1, 0xffffffff
+	k.s, k.kappa, k.live = float32(scale), 1, 0xffffffff
 	if c.Maximize {
-		k.s = -1
+		k.s = -k.s
 	}
 	if c.Decoupled {
 		k.kappa = float32(1 - float64(c.LR*c.WeightDecay))
 	}
 	if c.Eps >= flushEps {
-		k.live = 0x7f800000
+		k.live = exponent
 	}
 }
 
@@ -117,4 +120,20 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 		p, g, m, v, x = p[tile:], g[tile:], m[tile:], v[tile:], x[min(tile, len(x)):]
 	}
 	stepTile(p, g, m, v, x, c)
+}
+
+// block is the number of elements that the small kernels in assembly work in.
+const block = len(partialSums{})
+
+// sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to partial sum
+// i mod 32, and the partial sums are added in halves. It is finite if and only if all elements are.
+func sumSquares(g []float32) float64 {
+	var sums partialSums
+	sumSquaresTile(g, &sums)
+	for half := len(sums) / 2; half > 0; half /= 2 {
+		for i := range half {
+			sums[i] += sums[i+half]
+		}
+	}
+	return sums[0]
 }

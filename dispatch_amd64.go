@@ -57,3 +57,62 @@ func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 //
 //go:noescape
 func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
+
+// The small kernels in assembly work on whole blocks; what is over, the generic ones do.
+
+func sumSquaresTile(g []float32, sums *partialSums) {
+	g0, n := unsafe.SliceData(g), len(g)&^(block-1)
+	switch active {
+	case avx512:
+		sumSquaresAVX512(g0, n, sums)
+	case avx2:
+		sumSquaresAVX2(g0, n, sums)
+	default:
+		n = 0
+	}
+	sumSquaresGeneric(g[n:], sums)
+}
+
+func clampTile(d, g []float32, s, limit float32) {
+	d0, g0, n := unsafe.SliceData(d), unsafe.SliceData(g), len(g)&^(block-1)
+	switch active {
+	case avx512:
+		clampAVX512(d0, g0, n, s, limit)
+	case avx2:
+		clampAVX2(d0, g0, n, s, limit)
+	default:
+		n = 0
+	}
+	clampGeneric(d[n:], g[n:], s, limit)
+}
+
+func averageTile(e, p []float32, c float32) {
+	e0, p0, n := unsafe.SliceData(e), unsafe.SliceData(p), len(e)&^(block-1)
+	switch active {
+	case avx512:
+		averageAVX512(e0, p0, n, c)
+	case avx2:
+		averageAVX2(e0, p0, n, c)
+	default:
+		n = 0
+	}
+	averageGeneric(e[n:], p[n:], c)
+}
+
+//go:noescape
+func sumSquaresAVX512(grad *float32, n int, sums *partialSums)
+
+//go:noescape
+func sumSquaresAVX2(grad *float32, n int, sums *partialSums)
+
+//go:noescape
+func clampAVX512(d, grad *float32, n int, s, limit float32)
+
+//go:noescape
+func clampAVX2(d, grad *float32, n int, s, limit float32)
+
+//go:noescape
+func averageAVX512(e, p *float32, n int, c float32)
+
+//go:noescape
+func averageAVX2(e, p *float32, n int, c float32)

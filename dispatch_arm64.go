@@ -33,3 +33,41 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 //
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
+
+// The small kernels in assembly work on whole blocks; what is over, the generic ones do.
+
+func sumSquaresTile(g []float32, sums *partialSums) {
+	n := 0
+	if active == neon {
+		n = len(g) &^ (block - 1)
+		sumSquaresNEON(unsafe.SliceData(g), n, sums)
+	}
+	sumSquaresGeneric(g[n:], sums)
+}
+
+func clampTile(d, g []float32, s, limit float32) {
+	n := 0
+	if active == neon {
+		n = len(g) &^ (block - 1)
+		clampNEON(unsafe.SliceData(d), unsafe.SliceData(g), n, s, limit)
+	}
+	clampGeneric(d[n:], g[n:], s, limit)
+}
+
+func averageTile(e, p []float32, c float32) {
+	n := 0
+	if active == neon {
+		n = len(e) &^ (block - 1)
+		averageNEON(unsafe.SliceData(e), unsafe.SliceData(p), n, c)
+	}
+	averageGeneric(e[n:], p[n:], c)
+}
+
+//go:noescape
+func sumSquaresNEON(grad *float32, n int, sums *partialSums)
+
+//go:noescape
+func clampNEON(d, grad *float32, n int, s, limit float32)
+
+//go:noescape
+func averageNEON(e, p *float32, n int, c float32)

@@ -59,3 +59,27 @@ func TestGuardPages(t *testing.T) {
 		})
 	}
 }
+
+// As TestGuardPages: both slices against an inaccessible page, at either end.
+func TestSmallKernelsGuardPages(t *testing.T) {
+	for _, atEnd := range []bool{true, false} {
+		a, b := guarded(t, operands.Longest, atEnd), guarded(t, operands.Longest, atEnd)
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for i := range smallKernels {
+				for n := range operands.Longest + 1 {
+					o := operands.New(r, n, [5]int{}, operands.Normal)
+					want := o.Clone([5]int{})
+					from := 0
+					if atEnd {
+						from = operands.Longest - n
+					}
+					copy(a[from:], o.P)
+					copy(b[from:], o.G)
+					o.P, o.G = a[from:from+n], b[from:from+n]
+					compareSmall(t, o, want, i, 0.25)
+				}
+			}
+		})
+	}
+}

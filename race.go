@@ -20,3 +20,19 @@ func raceWrite(s []float32) {
 		runtime.RaceWriteRange(unsafe.Pointer(&s[0]), 4*len(s))
 	}
 }
+
+// raceHooks tells the detector what a step of all tensors touches, whichever worker does.
+func (o *Optimizer) raceHooks() {
+	for i := range o.tensors {
+		t := &o.tensors[i]
+		raceWrite(t.param.Value)
+		for _, s := range [][]float32{t.M, t.V, t.VMax, t.average} {
+			raceWrite(s)
+		}
+		if o.options.ZeroGrad {
+			raceWrite(t.param.Grad)
+		} else {
+			raceRead(t.param.Grad)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package adam
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A grid is the work of a step, cut by tensor and position alone: cells of one tile at most, in the order
+// of the tensors' names, gathered into chunks of about a tile that workers take one at a time.
+type grid struct {
+	cells    []cell
+	chunks   []int // chunk i is cells[chunks[i]:chunks[i+1]]
+	elements int
+}
+
+// A cell is the elements [from, to) of a tensor. Cells begin at multiples of a tile.
+type cell struct{ tensor, from, to int }
+
+func newGrid(tensors []tensor) grid {
+	order := make([]int, len(tensors))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(tensors[i].name, tensors[j].name) })
+	var g grid
+	size := tile // of the chunk at hand
+	for _, i := range order {
+		n := tensors[i].n
+		for from := 0; from < n; from += tile {
+			if size >= tile {
+				g.chunks, size = append(g.chunks, len(g.cells)), 0
+			}
+			to := min(from+tile, n)
+			g.cells = append(g.cells, cell{i, from, to})
+			size += to - from
+		}
+		g.elements += n
+	}
+	g.chunks = append(g.chunks, len(g.cells))
+	return g
+}
+
+// A pass is what is done to every cell.
+type pass int
+
+const (
+	sumPass  pass = iota // sum the squares of the gradients
+	stepPass             // everything else
+	zeroPass             // zero the gradients
+)
+
+// run makes a pass over all cells.
+func (o *Optimizer) run(p pass) {
+	o.pass = p
+	o.pool.run(o, len(o.grid.chunks)-1)
+}
+
+// do makes the pass over one chunk.
+func (o *Optimizer) do(chunk, worker int) {
+	from, to := o.grid.chunks[chunk], o.grid.chunks[chunk+1]
+	for i, c := range o.grid.cells[from:to] {
+		t := &o.tensors[c.tensor]
+		switch {
+		case o.pass == stepPass:
+			o.stepCell(t, c, worker)
+		case t.param.Grad == nil:
+			// no part of the norm: its sum has been 0 from the beginning, or is from when it had a gradient
+			if o.pass == sumPass {
+				o.sums[from+i] = 0
+			}
+		case o.pass == sumPass:
+			o.sums[from+i] = sumSquares(t.param.Grad[c.from:c.to])
+		default:
+			clear(t.param.Grad[c.from:c.to])
+		}
+	}
+}
+
+// stepCell makes all of a step that concerns one cell, while it is in the cache.
+func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
+	p := t.param.Value[c.from:c.to]
+	if t.coeffs != nil {
+		grad := t.param.Grad[c.from:c.to]
+		g, x := grad, []float32(nil)
+		if o.scratch != nil {
+			g = o.scratch[worker][:len(grad)]
+			clampTile(g, grad, o.clampBy, float32(o.options.MaxValue))
+		}
+		if t.coeffs.amsgrad {
+			x = t.VMax[c.from:c.to]
+		}
+		stepTile(p, g, t.M[c.from:c.to], t.V[c.from:c.to], x, t.coeffs)
+		if o.options.ZeroGrad {
+			clear(grad)
+		}
+	}
+	if o.options.EMADecay > 0 {
+		e := t.average[c.from:c.to]
+		if o.averaged {
+			averageTile(e, p, float32(1-o.options.EMADecay))
+		} else {
+			copy(e, p)
+		}
+	}
+}
+
+// sumOfSquares returns the sum of the squares of all gradients, added up cell by cell in the order of the
+// grid, whoever computed them. It is finite if and only if all gradients are.
+func (o *Optimizer) sumOfSquares() float64 {
+	o.run(sumPass)
+	sum := 0.0
+	for _, s := range o.sums {
+		sum += s
+	}
+	return sum
+}

@@ -1,0 +1,131 @@
+package adam
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"unsafe"
+)
+
+// moments returns k slices of n zeros each, laid out for the speed of a step.
+func moments(n, k int) [][]float32 {
+	const (
+		line = 64 / 4   // floats in a cache line
+		page = 4096 / 4 // floats after which the sets of an L1 cache recur
+	)
+	// One block for all, in which each moment begins on a cache line. Large slices of Go begin on a page,
+	// so parameters and gradients usually are at offset 0 of it; there, the moments begin skew, 2·skew and
+	// 3·skew further, lest equal offsets meet in one set of the L1 cache. Slices that lie a large power of
+	// two apart collide beyond the caches as well, which one page more avoids.
+	start, stride := 0, (n+line-1)&^(line-1)
+	if stride >= page/2 {
+		skew := page/4 + line
+		if stride >= 64*page {
+			skew += page
+		}
+		start, stride = skew, (n+page-1)&^(page-1)+skew
+	}
+	block := make([]float32, start+k*stride+line)
+	hugePages(block)
+	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
+	s := make([][]float32, k)
+	for i := range s {
+		from := start + i*stride
+		s[i] = block[from : from+n : from+n]
+	}
+	return s
+}
+
+// A span is the memory of a slice, [from, to), under the name of a tensor's part.
+type span struct {
+	from, to     uintptr
+	tensor, part string
+}
+
+func spanOf(tensor, part string, s []float32) span {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(s)))
+	return span{at, at + 4*uintptr(len(s)), tensor, part}
+}
+
+func (s span) String() string {
+	return fmt.Sprintf("%s of %q at %#x, %d elements", s.part, s.tensor, s.from, (s.to-s.from)/4)
+}
+
+// spans are sorted and do not overlap.
+type spans []span
+
+// newSpans sorts s, drops what is empty, and returns an error if two of the rest overlap.
+func newSpans(s []span) (spans, error) {
+	s = slices.DeleteFunc(s, func(a span) bool { return a.from == a.to })
+	slices.SortFunc(s, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	for i := 1; i < len(s); i++ {
+		if s[i].from < s[i-1].to {
+			return nil, overlapOf(s[i-1], s[i])
+		}
+	}
+	return s, nil
+}
+
+// check returns an error if a overlaps with one of s.
+func (s spans) check(a span) error {
+	i, _ := slices.BinarySearchFunc(s, a.from, func(b span, from uintptr) int { return cmp.Compare(b.to, from+1) })
+	if a.from < a.to && i < len(s) && s[i].from < a.to {
+		return overlapOf(s[i], a)
+	}
+	return nil
+}
+
+func overlapOf(a, b span) error { return fmt.Errorf("%w: %v and %v", ErrOverlap, a, b) }
+
+// A place is where the slices of a tensor lay when they were last checked for overlaps.
+type place struct {
+	written [4]uintptr // Value, M, V, VMax
+	grad    uintptr
+}
+
+func (t *tensor) now() place {
+	at := func(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+	return place{[4]uintptr{at(t.param.Value), at(t.M), at(t.V), at(t.VMax)}, at(t.param.Grad)}
+}
+
+// checkOverlaps returns an error if a slice that a step writes overlaps with any other, and otherwise
+// remembers where they all lie. Gradients may overlap with each other as long as they are not zeroed.
+func (o *Optimizer) checkOverlaps() error {
+	moved := false
+	for i := range o.tensors {
+		t := &o.tensors[i]
+		now := t.now()
+		moved = moved || now.written != t.place.written || o.options.ZeroGrad && now.grad != t.place.grad
+	}
+	written := o.written
+	if moved {
+		var all []span
+		for i := range o.tensors {
+			t := &o.tensors[i]
+			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M), spanOf(t.name, "V", t.V),
+				spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.average))
+			if o.options.ZeroGrad {
+				all = append(all, spanOf(t.name, "Grad", t.param.Grad))
+			}
+		}
+		var err error
+		if written, err = newSpans(all); err != nil {
+			return err
+		}
+	}
+	for i := range o.tensors {
+		t := &o.tensors[i]
+		if o.options.ZeroGrad || !moved && t.now().grad == t.place.grad {
+			continue
+		}
+		if err := written.check(spanOf(t.name, "Grad", t.param.Grad)); err != nil {
+			return err
+		}
+	}
+	o.written = written
+	for i := range o.tensors {
+		t := &o.tensors[i]
+		t.place = t.now()
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package adam
+
+func hugePages([]float32) {}

@@ -1,0 +1,130 @@
+package adam
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fusedadam/adam/internal/operands"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A smallKernel works on slices a and b with a scalar each time; what it returns and what it leaves in a is
+// its result. Each is compared with its definition, written out in reference.
+var smallKernels = []struct {
+	name           string
+	run, reference func(a, b []float32, c float32) float64
+}{
+	{"sumSquares", func(_, b []float32, _ float32) float64 { return sumSquares(b) },
+		func(_, b []float32, _ float32) float64 {
+			var sums [32]float64
+			for i, x := range b {
+				sums[i%32] += float64(x) * float64(x)
+			}
+			for _, half := range []int{16, 8, 4, 2, 1} {
+				for i := range half {
+					sums[i] += sums[i+half]
+				}
+			}
+			return sums[0]
+		}},
+	{"clamp", func(a, b []float32, c float32) float64 { clampTile(a, b, c, 1.5); return 0 },
+		func(a, b []float32, c float32) float64 {
+			for i, x := range b {
+				switch y := float32(c * x); {
+				case y > 1.5:
+					a[i] = 1.5
+				case y < -1.5:
+					a[i] = -1.5
+				default:
+					a[i] = y // NaN too
+				}
+			}
+			return 0
+		}},
+	{"average", func(a, b []float32, c float32) float64 { averageTile(a, b, c); return 0 },
+		func(a, b []float32, c float32) float64 {
+			for i, x := range a {
+				d := float32(b[i] - x)
+				d = float32(c * d)
+				a[i] = float32(x + d)
+				if math.Abs(float64(a[i])) < 0x1p-126 {
+					a[i] = 0
+				}
+			}
+			return 0
+		}},
+}
+
+func compareSmall(t *testing.T, o, want *operands.Operands, i int, c float32) {
+	t.Helper()
+	k := smallKernels[i]
+	b := operands.Bits(o.G)
+	got, expected := k.run(o.P, o.G, c), k.reference(want.P, want.G, c)
+	if math.Float64bits(got) != math.Float64bits(expected) && !(got != got && expected != expected) {
+		t.Fatalf("%s of %d elements: %v, by definition %v", k.name, len(o.P), got, expected)
+	}
+	require.NoError(t, o.Difference(want), "%s of %d elements, scalar %v", k.name, len(o.P), c)
+	require.True(t, operands.Unchanged(o.G, b), "%s: its second slice has changed", k.name)
+	require.NoError(t, o.Intact(), k.name)
+}
+
+func TestSmallKernels(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i, k := range smallKernels {
+			t.Run(k.name, func(t *testing.T) {
+				for _, n := range operands.Lengths(tile) {
+					for _, kind := range operands.Kinds {
+						if n > tile {
+							continue
+						}
+						o := operands.New(r, n, operands.Offsets(r), kind.Value)
+						c := []float32{1, 0.001, 0.5, -3, 1e-30, 1e30, float32(math.NaN()), 0}[r.IntN(8)]
+						compareSmall(t, o, o.Clone([5]int{}), i, c)
+					}
+				}
+			})
+		}
+	})
+}
+
+// One element that is not finite, at any place, makes the sum so; the largest finite ones do not.
+func TestSumSquaresSeesNonFinite(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		for _, n := range []int{1, 31, 32, 33, 100, 163} {
+			g := make([]float32, n)
+			for i := range g {
+				g[i] = math.MaxFloat32
+			}
+			assert.LessOrEqual(t, sumSquares(g), math.MaxFloat64)
+			for i := range g {
+				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0x7f800001)} {
+					g[i] = bad
+					if s := sumSquares(g); s <= math.MaxFloat64 {
+						t.Fatalf("%v at %d of %d: sum %v", bad, i, n, s)
+					}
+				}
+				g[i] = math.MaxFloat32
+			}
+		}
+	})
+}
+
+// The sum of a tile is as good as 256 additions in float64 are, also of values of very different sizes.
+func TestSumSquaresAccuracy(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	for range 50 {
+		g := make([]float32, tile)
+		exact := new(big.Float).SetPrec(1000)
+		for i := range g {
+			g[i] = float32(r.NormFloat64() * math.Exp2(40*r.Float64()-20))
+			x := new(big.Float).SetPrec(1000).SetFloat64(float64(g[i]))
+			exact.Add(exact, x.Mul(x, x))
+		}
+		want, _ := exact.Float64()
+		assert.InEpsilon(t, want, sumSquares(g), (tile/32+5)*0x1p-53)
+	}
+}
