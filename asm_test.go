@@ -155,7 +155,7 @@ func TestEncodings(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	operation := regexp.MustCompile(`^(F\w+)(4S|2D)\(([^)]*)\)$`)
 	widening := map[string]string{"FCVTL": "VFCVTL V%s.S2, V%s.D2", "FCVTLH": "VFCVTL2 V%s.S4, V%s.D2"} // from float32 to float64
-	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`) // a line of objdump
+	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)      // a line of objdump
 	total := 0
 	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
 		byHand := func(name string) bool { return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D") }

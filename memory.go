@@ -26,7 +26,6 @@ func moments(n, k int) [][]float32 {
 		start, stride = skew, (n+page-1)&^(page-1)+skew
 	}
 	block := make([]float32, start+k*stride+line)
-	hugePages(block)
 	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
 	s := make([][]float32, k)
 	for i := range s {

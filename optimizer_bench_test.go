@@ -2,6 +2,7 @@ package adam
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -111,4 +112,74 @@ func BenchmarkOptimizerSmallTensors(b *testing.B) {
 	}
 	o := benchOptimizer(b, Options{Workers: 1}, benchGroup(sizes...))
 	alternate(b, 1000, "tensor", []string{"step"}, stepper(b, o))
+}
+
+// BenchmarkOptimizerPasses compares a step with clipping by norm, check for NaN and Inf, and zeroing
+// (fused) with the same as passes of their own over all the memory, each in SIMD, and with the bare step. In
+// passes-4 the check comes with the norm, in passes-5 it reads the gradients once more, as most programs do.
+// Once they are zeroed the gradients are zeros for all; no time here depends on their values.
+func BenchmarkOptimizerPasses(b *testing.B) {
+	for _, workers := range []int{1, 2} {
+		for _, n := range []int{1 << 20, 64 << 20} {
+			b.Run(fmt.Sprintf("workers=%d/n=%s", workers, sizeName(n)), func(b *testing.B) {
+				group := benchGroup(n)
+				p := group.Params[0]
+				fused := benchOptimizer(b, Options{Workers: workers, MaxNorm: 1, SkipNonFinite: true, ZeroGrad: true}, group)
+				bare := benchOptimizer(b, Options{Workers: workers}, group)
+				each := func(f func(g []float32)) { bare.pool.run(tiles{p.Grad, f}, n/tile) }
+				passes := func(checks int) func() {
+					return func() {
+						bare.pool.begin(n)
+						for range checks {
+							each(func(g []float32) { sumSquares(g) })
+						}
+						each(func(g []float32) { clampTile(g, g, 0.5, math.MaxFloat32) })
+						stepper(b, bare)()
+						each(func(g []float32) { clear(g) })
+					}
+				}
+				k := max(1, 64<<20/n)
+				inARow := func(f func()) func() time.Duration {
+					return func() time.Duration {
+						began := time.Now()
+						for range k {
+							f()
+						}
+						return time.Since(began)
+					}
+				}
+				alternate(b, n*k, "param", []string{"fused", "passes-4", "passes-5", "bare"},
+					inARow(func() { stepper(b, fused)() }), inARow(passes(1)), inARow(passes(2)), inARow(func() { stepper(b, bare)() }))
+			})
+		}
+	}
+}
+
+// tiles is a pass of f over the tiles of g.
+type tiles struct {
+	g []float32
+	f func(g []float32)
+}
+
+func (t tiles) do(i, _ int) { t.f(t.g[i*tile : (i+1)*tile]) }
+
+// BenchmarkOptimizerGPT2 compares the 148 tensors of GPT-2 124M with one tensor of as many elements.
+func BenchmarkOptimizerGPT2(b *testing.B) {
+	const d, layers = 768, 12
+	sizes := []int{50257 * d, 1024 * d}
+	for range layers {
+		sizes = append(sizes, d, d, 3*d*d, 3*d, d*d, d, d, d, 4*d*d, 4*d, 4*d*d, d)
+	}
+	sizes = append(sizes, d, d)
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			tensors := benchOptimizer(b, Options{Workers: workers}, benchGroup(sizes...))
+			flat := benchOptimizer(b, Options{Workers: workers}, benchGroup(total))
+			alternate(b, total, "param", []string{"tensors", "flat"}, stepper(b, tensors), stepper(b, flat))
+		})
+	}
 }

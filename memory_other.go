@@ -1,5 +1,0 @@
-//go:build !linux
-
-package adam
-
-func hugePages([]float32) {}
