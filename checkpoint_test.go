@@ -1,0 +1,1018 @@
+package adam
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/safetensors"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A savedTensor is a tensor of the optimizers of these tests.
+type savedTensor struct {
+	name  string
+	n     int
+	class int // tensors of one class have one config
+}
+
+var savedTensors = []savedTensor{{"wte.weight", 33, 0}, {"ln.\"bias\"", 5, 1}, {"empty", 0, 0}, {"h.0.é", 17, 1}, {"x", 1, 0}, {"x.step", 2, 0}}
+
+// seeded returns a source of its own for each step and name.
+func seeded(step int, name string) *rand.Rand {
+	return rand.New(rand.NewPCG(uint64(step), uint64(crc32.ChecksumIEEE([]byte(name)))))
+}
+
+func normals(r *rand.Rand, n int) []float32 {
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = operands.Normal(r)
+	}
+	return s
+}
+
+// newSaved returns an optimizer of the tensors in one group per class, at the beginning of its training.
+func newSaved(t testing.TB, options Options, configs [2]Config, tensors []savedTensor) *Optimizer {
+	t.Helper()
+	groups := []Group{{Config: configs[0]}, {Config: DefaultW()}, {Config: configs[1]}} // the second stays empty
+	for _, s := range tensors {
+		g := &groups[2*s.class]
+		g.Params = append(g.Params, Param{Name: s.name, Value: normals(seeded(0, s.name), s.n)})
+	}
+	o, err := New(options, groups...)
+	require.NoError(t, err)
+	t.Cleanup(o.Close)
+	return o
+}
+
+// newOther returns an optimizer of the same tensors as another process may have it: other memory, order and
+// grouping, other configs, zeros for parameters.
+func newOther(t testing.TB, options Options, tensors []savedTensor) *Optimizer {
+	t.Helper()
+	groups := make([]Group, 4)
+	for i := range groups {
+		groups[i].Config = Default()
+	}
+	for i := range tensors {
+		s := tensors[len(tensors)-1-i]
+		g := &groups[s.class+2*(i%2)]
+		g.Params = append(g.Params, Param{Name: s.name, Value: make([]float32, s.n)})
+	}
+	o, err := New(options, groups...)
+	require.NoError(t, err)
+	t.Cleanup(o.Close)
+	return o
+}
+
+func eachParam(o *Optimizer, f func(g *Group, p *Param)) {
+	for j := range o.Groups {
+		for k := range o.Groups[j].Params {
+			f(&o.Groups[j], &o.Groups[j].Params[k])
+		}
+	}
+}
+
+// train makes the steps from, …, to-1, and returns what they said. Gradients depend on step and name alone;
+// some are missing, one is not finite.
+func train(t testing.TB, o *Optimizer, from, to int) []Stats {
+	t.Helper()
+	var all []Stats
+	for step := from; step < to; step++ {
+		eachParam(o, func(_ *Group, p *Param) {
+			r := seeded(step, p.Name)
+			p.Grad = nil
+			if r.IntN(4) > 0 {
+				p.Grad = normals(r, len(p.Value))
+				for i := range p.Grad {
+					p.Grad[i] *= float32(o.GradScale)
+				}
+				if step%4 == 2 && len(p.Grad) == 5 && o.options.SkipNonFinite {
+					p.Grad[4] = float32(math.Inf(1))
+				}
+			}
+		})
+		stats, err := o.Step()
+		require.NoError(t, err)
+		all = append(all, stats)
+	}
+	return all
+}
+
+// differ returns how the state of two optimizers of the same tensors differs, "" if it does not.
+func differ(a, b *Optimizer) string {
+	if a.T != b.T || a.GradScale != b.GradScale || a.options.EMADecay > 0 && a.averaged != b.averaged {
+		return fmt.Sprintf("T %d and %d, GradScale %v and %v, averaged %v and %v", a.T, b.T, a.GradScale, b.GradScale, a.averaged, b.averaged)
+	}
+	type half struct {
+		config Config
+		slices [5][]float32
+		t      uint64
+	}
+	collect := func(o *Optimizer) map[string]half {
+		all := map[string]half{}
+		eachParam(o, func(g *Group, p *Param) {
+			s := o.State(p.Name)
+			all[p.Name] = half{g.Config, [5][]float32{p.Value, s.M, s.V, s.VMax, o.EMA(p.Name)}, s.T}
+		})
+		return all
+	}
+	x, y := collect(a), collect(b)
+	if len(x) != len(y) {
+		return fmt.Sprintf("%d and %d tensors", len(x), len(y))
+	}
+	for name, h := range x {
+		if y[name].config != h.config || y[name].t != h.t {
+			return fmt.Sprintf("%q: T %d and %d, configs %+v and %+v", name, h.t, y[name].t, h.config, y[name].config)
+		}
+		for i, s := range h.slices {
+			if other := y[name].slices[i]; len(other) != len(s) || !bytes.Equal(bytesOf(s), bytesOf(other)) {
+				return fmt.Sprintf("%q: slices %d (Value, M, V, VMax, EMA): %v and %v", name, i, s, other)
+			}
+		}
+	}
+	return ""
+}
+
+// everything returns all of an optimizer that Load could have changed, with the places of the slices.
+func everything(o *Optimizer) string {
+	var b strings.Builder
+	fmt.Fprint(&b, o.T, o.GradScale, o.averaged, o.options)
+	for j, g := range o.Groups {
+		fmt.Fprint(&b, j, g.Config)
+	}
+	eachParam(o, func(_ *Group, p *Param) {
+		s := o.State(p.Name)
+		fmt.Fprintf(&b, "%q %d", p.Name, s.T)
+		for _, x := range [][]float32{p.Value, s.M, s.V, s.VMax, o.EMA(p.Name)} {
+			fmt.Fprintf(&b, "%p", x)
+			b.Write(bytesOf(x))
+		}
+	})
+	return b.String()
+}
+
+func saved(t testing.TB, o *Optimizer) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, o.Save(&b))
+	return b.Bytes()
+}
+
+// seal puts the right checksum into a file, if there is a place for it. It counts it out in another way than
+// Load does.
+func seal(file []byte) []byte {
+	file = bytes.Clone(file)
+	if len(file) < 8 {
+		return file
+	}
+	mark := []byte(`"adam.crc32":"`)
+	at := bytes.Index(file, mark) + len(mark)
+	if at < len(mark) || len(file) < at+8 {
+		return file
+	}
+	copy(file[at:], "00000000")
+	sum := crc32.NewIEEE()
+	_, _ = sum.Write(file[8:])
+	copy(file[at:], fmt.Sprintf("%08x", sum.Sum32()))
+	return file
+}
+
+// edit replaces what stands once in the header of a file, and seals the result.
+func edit(t testing.TB, file []byte, before, after string) []byte {
+	t.Helper()
+	end := 8 + binary.LittleEndian.Uint64(file)
+	header := string(file[8:end])
+	require.Equal(t, 1, strings.Count(header, before), "%s in %s", before, header)
+	header = strings.Replace(header, before, after, 1)
+	out := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return seal(append(append(out, header...), file[end:]...))
+}
+
+// What was trained, saved, loaded by an optimizer made anew and trained on has the same bits as what was trained
+// in one go, with every combination of the options and configs.
+func TestCheckpointResumes(t *testing.T) {
+	sharedOut(t)
+	combinations := 0
+	for _, clip := range []Options{{}, {MaxNorm: 3}, {MaxValue: 0.25}} {
+		for bits := range 32 {
+			options := clip
+			options.SkipNonFinite, options.ZeroGrad, options.SaveParams = bits&1 != 0, bits&2 != 0, bits&4 != 0
+			if bits&8 != 0 {
+				options.EMADecay = 0.9
+			}
+			options.Workers = 1 + bits>>4
+			for kind := range 24 {
+				a := Config{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, AMSGrad: kind&1 != 0, Maximize: kind&2 != 0}
+				a.WeightDecay, a.Decoupled = []float64{0, 0.1, 0.1}[kind%3], kind%3 == 2
+				b := Config{LR: 0.1 + 0.2, Beta1: 0.85, Beta2: 1.0 / 3, Eps: 1e-30, WeightDecay: 0.01, Decoupled: !a.Decoupled, AMSGrad: !a.AMSGrad}
+				scale := []float64{1, 1e3 / 3.0}[kind/12]
+				testResume(t, options, [2]Config{a, b}, scale, combinations%5)
+				combinations++
+				if t.Failed() {
+					t.Fatalf("options %+v, config %+v, scale %v", options, a, scale)
+				}
+			}
+		}
+	}
+	assert.Equal(t, 3*32*24, combinations)
+}
+
+// testResume saves after the given number of steps.
+func testResume(t *testing.T, options Options, configs [2]Config, scale float64, steps int) {
+	through := newSaved(t, options, configs, savedTensors)
+	defer through.Close()
+	through.GradScale = scale
+	train(t, through, 0, steps)
+	file := saved(t, through)
+	require.Equal(t, file, saved(t, through), "Save gives the same bytes again")
+
+	resumed := newOther(t, options, savedTensors)
+	defer resumed.Close()
+	if !options.SaveParams {
+		copyValues(resumed, through)
+	}
+	require.NoError(t, resumed.Load(bytes.NewReader(file)))
+	if options.EMADecay > 0 && steps == 0 { // there the average is what New was given
+		eachParam(resumed, func(_ *Group, p *Param) { require.Equal(t, p.Value, resumed.EMA(p.Name)) })
+	}
+	if d := differ(through, resumed); d != "" {
+		t.Errorf("after Load: %s", d)
+	}
+	want, got := train(t, through, steps, steps+3), train(t, resumed, steps, steps+3)
+	if options.MaxNorm == 0 && !options.SkipNonFinite {
+		require.Equal(t, want, got)
+	}
+	for i := range want {
+		require.Equal(t, want[i].T, got[i].T)
+		require.Equal(t, want[i].Skipped, got[i].Skipped)
+		require.Equal(t, math.Float64bits(want[i].GradNorm), math.Float64bits(got[i].GradNorm))
+	}
+	if d := differ(through, resumed); d != "" {
+		t.Errorf("after training on: %s", d)
+	}
+}
+
+// smallOptions and newSmall make an optimizer whose file is small and has everything in it.
+var smallOptions = Options{Workers: 1, EMADecay: 0.5, SaveParams: true}
+
+var smallTensors = []savedTensor{{"a", 3, 0}, {"b", 1, 1}}
+
+func smallConfigs() [2]Config {
+	c := [2]Config{DefaultW(), Default()}
+	c[0].AMSGrad = true
+	return c
+}
+
+func newSmall(t testing.TB) *Optimizer {
+	o := newSaved(t, smallOptions, smallConfigs(), smallTensors)
+	o.GradScale = 2
+	train(t, o, 1, 4)
+	return o
+}
+
+// newTarget returns an optimizer that has been trained otherwise, for loading into it.
+func newTarget(t testing.TB, options Options) *Optimizer {
+	o := newOther(t, options, smallTensors)
+	train(t, o, 7, 10)
+	return o
+}
+
+// refuses checks that Load gives an error with the given words and leaves the optimizer as it was.
+func refuses(t testing.TB, o *Optimizer, before string, r io.Reader, words ...string) error {
+	t.Helper()
+	err := o.Load(r)
+	if err == nil || !errors.Is(err, ErrCheckpoint) {
+		t.Fatalf("Load: %v, want an error that wraps ErrCheckpoint", err)
+	}
+	for _, w := range words {
+		assert.ErrorContains(t, err, w)
+	}
+	if len(err.Error()) > 2000 {
+		t.Errorf("error of %d bytes", len(err.Error()))
+	}
+	if before != everything(o) {
+		t.Fatalf("Load has changed the optimizer, and returned %v", err)
+	}
+	return err
+}
+
+// The bytes are the same on all machines, and what docs/CHECKPOINTS.md says.
+func TestCheckpointBytes(t *testing.T) {
+	c := DefaultW()
+	c.AMSGrad = true
+	w := []float32{1, -2}
+	o, err := New(Options{EMADecay: 0.5, SaveParams: true}, Group{c, []Param{{Name: "w", Value: w, Grad: []float32{0.5, 0.25}}}}, Group{Config: Default()})
+	require.NoError(t, err)
+	_, err = o.Step()
+	require.NoError(t, err)
+	file := saved(t, o)
+	length := binary.LittleEndian.Uint64(file)
+	require.Zero(t, length%8)
+	header := strings.TrimRight(string(file[8:8+length]), " ")
+	assert.Equal(t, `{"__metadata__":{"adam.crc32":"`+fmt.Sprintf("%08x", checksumOf(file))+`","adam.format":"1","adam.grad_scale":"1","adam.groups":"`+
+		`[{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0.01,\"decoupled\":true,\"amsgrad\":true,\"maximize\":false},\"params\":[\"w\"]},`+
+		`{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0,\"decoupled\":false,\"amsgrad\":false,\"maximize\":false},\"params\":[]}]`+
+		`","adam.step":"1"},"state.w.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"param.w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},`+
+		`"state.w.ema":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},"state.w.exp_avg":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},`+
+		`"state.w.exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[32,40]},"state.w.max_exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[40,48]}}`, header)
+	s := o.State("w")
+	want := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+	for _, list := range [][]float32{w, w, s.M, s.V, s.VMax} {
+		for _, x := range list {
+			want = binary.LittleEndian.AppendUint32(want, math.Float32bits(x))
+		}
+	}
+	assert.Equal(t, want, file[8+length:])
+	assert.Equal(t, uint32(0xa2119b36), crc32.ChecksumIEEE(file), "of the whole file")
+}
+
+// checksumOf is the checksum that a file should have.
+func checksumOf(file []byte) uint32 {
+	mark := `"adam.crc32":"`
+	blank := bytes.Clone(file[8:])
+	copy(blank[bytes.Index(blank, []byte(mark))+len(mark):], "00000000")
+	return crc32.ChecksumIEEE(blank)
+}
+
+// On a machine of the other byte order, floats are turned round in the file, and nothing else is.
+func TestCheckpointByteOrder(t *testing.T) {
+	o := newSmall(t)
+	file := saved(t, o)
+	bigEndian = !bigEndian
+	defer func() { bigEndian = !bigEndian }()
+	turned := saved(t, o)
+	end := 8 + int(binary.LittleEndian.Uint64(file))
+	require.Equal(t, file[:8+30], turned[:8+30])
+	require.Equal(t, file[end:end+16], turned[end:end+16], "the step counts")
+	reverse(turned[end+16:])
+	require.Equal(t, file[end:], turned[end:])
+	reverse(turned[end+16:])
+	other := newTarget(t, smallOptions)
+	require.NoError(t, other.Load(bytes.NewReader(turned)))
+	require.Empty(t, differ(o, other))
+}
+
+// Flipping any bit of a file, or ending it anywhere, or adding to it is an error, and changes nothing.
+func TestCheckpointDamage(t *testing.T) {
+	file := saved(t, newSmall(t))
+	for _, save := range []bool{true, false} {
+		options := smallOptions
+		options.SaveParams = save
+		o := newTarget(t, options)
+		before := everything(o)
+		damaged := bytes.Clone(file)
+		for i := range damaged {
+			for bit := range 8 {
+				if !save && bit != i%8 {
+					continue
+				}
+				damaged[i] ^= 1 << bit
+				refuses(t, o, before, bytes.NewReader(damaged))
+				damaged[i] ^= 1 << bit
+			}
+			err := refuses(t, o, before, bytes.NewReader(file[:i]))
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%d bytes", i)
+		}
+		for _, more := range []string{"\x00", " ", string(file)} {
+			refuses(t, o, before, strings.NewReader(string(file)+more), "goes on")
+		}
+		require.NoError(t, o.Load(bytes.NewReader(file)), "and the file itself is good")
+	}
+}
+
+// What the header says is checked against itself and against the optimizer; errors name what is wrong.
+func TestCheckpointRefuses(t *testing.T) {
+	source := newSmall(t)
+	file := saved(t, source)
+	o := newTarget(t, smallOptions)
+	before := everything(o)
+	const m = `"state.a.exp_avg":{"dtype":"F32","shape":[3],`
+	step := `"state.a.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]}`
+	for _, c := range []struct {
+		name, before, after string
+		words               []string
+	}{
+		{"shape", m, `"state.a.exp_avg":{"dtype":"F32","shape":[1,3],`, []string{"state.a.exp_avg", "[1 3]", "[3]"}},
+		{"shape of another size", m, `"state.a.exp_avg":{"dtype":"F32","shape":[4],`, []string{"state.a.exp_avg", "16 bytes"}},
+		{"dtype", m, `"state.a.exp_avg":{"dtype":"I32","shape":[3],`, []string{"state.a.exp_avg", "I32", "F32"}},
+		{"dtype of another size", m, `"state.a.exp_avg":{"dtype":"F64","shape":[3],`, []string{"state.a.exp_avg", "24 bytes"}},
+		{"unknown dtype", m, `"state.a.exp_avg":{"dtype":"F31","shape":[3],`, []string{"state.a.exp_avg", "F31"}},
+		{"no dtype", m, `"state.a.exp_avg":{"shape":[3],`, []string{"dtype", "missing"}},
+		{"unknown member", m, m + `"strides":[1],`, []string{"strides"}},
+		{"member twice", m, m + `"shape":[3],`, []string{"shape", "twice"}},
+		{"member in other case", m, `"state.a.exp_avg":{"dtype":"F32","Shape":[3],`, []string{"Shape"}},
+		{"overflow", m, `"state.a.exp_avg":{"dtype":"F32","shape":[3,4611686018427387904],`, []string{"does not fit"}},
+		{"overflow to the right size", m, `"state.a.exp_avg":{"dtype":"F32","shape":[3,4294967296,4294967296],`, []string{"does not fit"}},
+		{"many dimensions", m, `"state.a.exp_avg":{"dtype":"F32","shape":[3` + strings.Repeat(",1", 100) + `],`, []string{"101 dimensions"}},
+		{"negative dimension", m, `"state.a.exp_avg":{"dtype":"F32","shape":[-3],`, []string{"-3"}},
+		{"fractional dimension", m, `"state.a.exp_avg":{"dtype":"F32","shape":[3.0],`, []string{"3.0"}},
+		{"huge dimension", m, `"state.a.exp_avg":{"dtype":"F32","shape":[` + strings.Repeat("9", 100000) + `],`, []string{"99999"}},
+		{"huge exponent", m, `"state.a.exp_avg":{"dtype":"F32","shape":[1e999999999],`, []string{"1e999999999"}},
+		{"null", m, `"state.a.exp_avg":{"dtype":null,"shape":[3],`, []string{"a string"}},
+		{"deep nesting", m, `"state.a.exp_avg":{"dtype":"F32","shape":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `,`, []string{"number"}},
+		{"deeper nesting", m, `"state.a.exp_avg":{"dtype":"F32","shape":` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + `,`, []string{"JSON"}},
+		{"overlap", `"data_offsets":[0,8]`, `"data_offsets":[8,16]`, []string{"begin at 8", "end at 0"}},
+		{"hole", `"data_offsets":[8,16]`, `"data_offsets":[9,17]`, []string{"begin at 9", "end at 8"}},
+		{"backwards", `"data_offsets":[8,16]`, `"data_offsets":[16,8]`, []string{"[16 8]"}},
+		{"one offset", `"data_offsets":[8,16]`, `"data_offsets":[8]`, []string{"1 data_offsets"}},
+		{"three offsets", `"data_offsets":[8,16]`, `"data_offsets":[8,16,16]`, []string{"3 data_offsets"}},
+		{"huge offset", `"data_offsets":[8,16]`, `"data_offsets":[8,18446744073709551615]`, []string{"18446744073709551615"}},
+		{"list for an object", step, `"state.a.step":["dtype","shape"]`, []string{"{"}},
+		{"shape of step", `"state.a.step":{"dtype":"I64","shape":[]`, `"state.a.step":{"dtype":"I64","shape":[1]`, []string{"state.a.step", "[1]"}},
+		{"name twice", `"state.b.step"`, `"state.a.step"`, []string{"state.a.step", "twice"}},
+		{"unknown tensor", `"state.b.step"`, `"state.c.step"`, []string{"state.c.step", "not known"}},
+		{"unknown part", `"state.b.step"`, `"state.b.stop"`, []string{"state.b.stop", "not known"}},
+		{"param as part", `"param.b"`, `"state.b.param"`, []string{"state.b.param", "not known"}},
+		{"foreign tensor", `"state.b.step"`, `"b"`, []string{`"b"`, "not known"}},
+		{"long name", `"state.b.step"`, `"state.` + strings.Repeat("b", 100000) + `.step"`, []string{"bbb…", "not known"}},
+		{"missing part", `"param.b"`, `"state.b.max_exp_avg_sq"`, []string{"param.b", "missing"}},
+		{"no maximum", `"state.a.max_exp_avg_sq":{"dtype":"F32","shape":[3]`, `"state.b.max_exp_avg_sq":{"dtype":"F32","shape":[3]`, []string{"state.b.max_exp_avg_sq", "[3]"}},
+		{"wants a maximum", `\"amsgrad\":false,\"maximize\":false},\"params\":[\"b\"]`, `\"amsgrad\":true,\"maximize\":false},\"params\":[\"b\"]`, []string{"state.b.max_exp_avg_sq", "missing"}},
+		{"other tensors in groups", `[\"b\"]`, `[\"c\"]`, []string{`"b"`, "no group"}},
+		{"more tensors in groups", `[\"b\"]`, `[\"b\",\"c\"]`, []string{`"c"`, "does not have"}},
+		{"tensor in two groups", `[\"b\"]`, `[\"b\",\"a\"]`, []string{`"a"`, "group 0", "group 2"}},
+		{"tensor in a group twice", `[\"b\"]`, `[\"b\",\"b\"]`, []string{`"b"`, "group 2"}},
+		{"config out of range", `[{\"config\":{\"lr\":0.001`, `[{\"config\":{\"lr\":-0.001`, []string{"group 0", "LR", "-0.001"}},
+		{"config out of range of float64", `[{\"config\":{\"lr\":0.001`, `[{\"config\":{\"lr\":1e999`, []string{"1e999"}},
+		{"config as string", `[{\"config\":{\"lr\":0.001`, `[{\"config\":{\"lr\":\"0.001\"`, []string{"a number"}},
+		{"one beta", `[{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999]`, `[{\"config\":{\"lr\":0.001,\"betas\":[0.9]`, []string{"1 betas"}},
+		{"no lr", `[{\"config\":{\"lr\":0.001,`, `[{\"config\":{`, []string{"lr", "missing"}},
+		{"lr twice", `[{\"config\":{\"lr\":0.001,`, `[{\"config\":{\"lr\":0.001,\"lr\":0.001,`, []string{"lr", "twice"}},
+		{"LR", `[{\"config\":{\"lr\":0.001,`, `[{\"config\":{\"LR\":0.001,`, []string{"LR"}},
+		{"more in a config", `[{\"config\":{\"lr\":0.001,`, `[{\"config\":{\"lr\":0.001,\"foreach\":true,`, []string{"foreach"}},
+		{"groups are no list", `"adam.groups":"`, `"adam.groups":"{}","x":"`, []string{"adam.groups"}},
+		{"groups are cut off", `\"params\":[\"b\"]}]`, `\"params\":[\"b\"]}`, []string{"adam.groups", "JSON"}},
+		{"groups go on", `\"params\":[\"b\"]}]`, `\"params\":[\"b\"]}]]`, []string{"adam.groups", "JSON"}},
+		{"format", `"adam.format":"1"`, `"adam.format":"2","adam.zzz":"new"`, []string{"adam.format", `"2"`, `"1"`}},
+		{"no format", `"adam.format":"1",`, ``, []string{"adam.format"}},
+		{"no step", `,"adam.step":"3"`, ``, []string{"adam.step", "missing"}},
+		{"metadata twice", `"adam.step":"3"`, `"adam.step":"3","adam.step":"3"`, []string{"adam.step", "twice"}},
+		{"metadata that is a number", `"adam.step":"3"`, `"adam.step":3`, []string{"a string"}},
+		{"unknown metadata", `"adam.step":"3"`, `"adam.step":"3","adam.loss":"1"`, []string{"adam.loss", "not known"}},
+		{"step", `"adam.step":"3"`, `"adam.step":"03"`, []string{"adam.step", `"03"`}},
+		{"negative step", `"adam.step":"3"`, `"adam.step":"-3"`, []string{"adam.step", `"-3"`}},
+		{"huge step", `"adam.step":"3"`, `"adam.step":"18446744073709551616"`, []string{"adam.step"}},
+		{"scale 0", `"adam.grad_scale":"2"`, `"adam.grad_scale":"0"`, []string{"adam.grad_scale", "GradScale = 0"}},
+		{"scale NaN", `"adam.grad_scale":"2"`, `"adam.grad_scale":"NaN"`, []string{"adam.grad_scale", "NaN"}},
+		{"scale in hexadecimal", `"adam.grad_scale":"2"`, `"adam.grad_scale":"0x2p0"`, []string{"0x2p0"}},
+		{"scale and a space", `"adam.grad_scale":"2"`, `"adam.grad_scale":" 2"`, []string{`" 2"`}},
+		{"scale null", `"adam.grad_scale":"2"`, `"adam.grad_scale":"null"`, []string{`"null"`}},
+		{"scale too large", `"adam.grad_scale":"2"`, `"adam.grad_scale":"1e300"`, []string{"GradScale = 1e+300"}},
+		{"no checksum", `"adam.crc32"`, `"crc32"`, []string{"adam.crc32", "missing"}},
+		{"no metadata", `"__metadata__"`, `"__metadata"`, []string{"dtype"}},
+		{"bytes that are no text", `"adam.step":"3"`, "\"adam.step\":\"3\",\"x\":\"\xff\"", []string{"UTF-8"}},
+		{"more JSON", `"adam.step":"3"`, `"adam.step":"3"}}{"x":{"y":"z"`, []string{"JSON"}},
+		{"a comma", `"adam.step":"3"`, `"adam.step":"3",`, []string{"JSON"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			refuses(t, o, before, bytes.NewReader(edit(t, file, c.before, c.after)), c.words...)
+		})
+	}
+
+	t.Run("negative count", func(t *testing.T) {
+		bad := bytes.Clone(file)
+		bad[8+binary.LittleEndian.Uint64(file)+7] |= 0x80
+		refuses(t, o, before, bytes.NewReader(seal(bad)), "state.a.step", "-922337203685477580")
+	})
+	t.Run("checksum with an escape", func(t *testing.T) {
+		sum := fmt.Sprintf("%08x", checksumOf(file))
+		escaped := bytes.Replace(file, []byte(sum), fmt.Appendf(nil, `\u%04x%s`, sum[0], sum[1:]), 1)
+		binary.LittleEndian.PutUint64(escaped, binary.LittleEndian.Uint64(file)+5)
+		refuses(t, o, before, bytes.NewReader(escaped), "adam.crc32", "escapes")
+	})
+	t.Run("checksum in capitals", func(t *testing.T) {
+		for i := 0; ; i++ { // until the sum has a letter
+			other := edit(t, file, `"adam.step":"3"`, fmt.Sprintf(`"adam.step":"%d"`, i))
+			sum := []byte(fmt.Sprintf("%08x", checksumOf(other)))
+			if capitals := bytes.ToUpper(sum); !bytes.Equal(capitals, sum) {
+				refuses(t, o, before, bytes.NewReader(bytes.Replace(other, sum, capitals, 1)), "checksum", string(sum), string(capitals))
+				return
+			}
+		}
+	})
+	t.Run("configs of one group", func(t *testing.T) {
+		o, err := New(smallOptions, Group{Default(), []Param{{Name: "b", Value: make([]float32, 1)}, {Name: "a", Value: make([]float32, 3)}}})
+		require.NoError(t, err)
+		refuses(t, o, everything(o), bytes.NewReader(file), `"a"`, `"b"`, "different configs")
+	})
+	t.Run("other length", func(t *testing.T) {
+		o, err := New(smallOptions, Group{Default(), []Param{{Name: "a", Value: make([]float32, 4)}}}, Group{Default(), []Param{{Name: "b", Value: make([]float32, 1)}}})
+		require.NoError(t, err)
+		refuses(t, o, everything(o), bytes.NewReader(file), `param.a`, "[3]", "[4]")
+	})
+	t.Run("average that nobody wants", func(t *testing.T) {
+		o := newTarget(t, Options{SaveParams: true})
+		refuses(t, o, everything(o), bytes.NewReader(file), "moving average", "EMADecay")
+	})
+	t.Run("no parameters", func(t *testing.T) {
+		s := newSaved(t, Options{EMADecay: 0.5}, smallConfigs(), smallTensors)
+		refuses(t, o, before, bytes.NewReader(saved(t, s)), "no parameters", "SaveParams")
+	})
+	t.Run("no file at all", func(t *testing.T) {
+		assert.ErrorIs(t, refuses(t, o, before, strings.NewReader("")), io.ErrUnexpectedEOF)
+	})
+}
+
+// What may be otherwise: foreign metadata, spaces, escapes, the order of everything.
+func TestCheckpointAccepts(t *testing.T) {
+	source := newSmall(t)
+	file := saved(t, source)
+	for _, c := range [][2]string{
+		{`"adam.step":"3"`, `"adam.step":"3","epoch":"7","":"","x\"adam.crc32":"12345678"`},
+		{`"state.a.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]}`, "\n\"state.\\u0061.step\" :\t{ \"shape\": [ ], \"data_offsets\": [0, 8], \"dtype\":\"I64\"}"},
+		{`"adam.grad_scale":"2"`, `"adam.grad_scale":"2.0"`},
+		{`\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0.01,\"decoupled\":true,\"amsgrad\":true`, `\"amsgrad\":true,\"betas\":[0.9,0.999],\"eps\":0.00000001,\"weight_decay\":1E-2,\"decoupled\":true,\"lr\":1.0e-3`},
+		{`"__metadata__":{`, `"__metadata__":{"x\"adam.crc32":"12345678",`}, // not the checksum, though its bytes are there
+	} {
+		o := newTarget(t, smallOptions)
+		changed := edit(t, file, c[0], c[1])
+		if strings.HasSuffix(c[1], ",") { // seal has taken the wrong one
+			changed = bytes.Replace(changed, fmt.Appendf(nil, "%08x", checksumOf(changed)), []byte("12345678"), 1)
+			at := bytes.LastIndex(changed, []byte(`"adam.crc32":"`)) + 14
+			copy(changed[at:], blank)
+			copy(changed[at:], fmt.Sprintf("%08x", crc32.ChecksumIEEE(changed[8:])))
+		}
+		require.NoError(t, o.Load(bytes.NewReader(changed)), "%s", c[1])
+		require.Empty(t, differ(source, o), "%s", c[1])
+	}
+
+	// The data in another order: that of the header backwards.
+	end := 8 + binary.LittleEndian.Uint64(file)
+	metadata, tensors, err := safetensors.Decode(file[8:end])
+	require.NoError(t, err)
+	var data []byte
+	var backwards []safetensors.Tensor
+	for i := range tensors {
+		s := tensors[len(tensors)-1-i]
+		data = append(data, file[end:][s.From:s.To]...)
+		backwards = append(backwards, s)
+	}
+	head, err := safetensors.Encode(metadata, backwards)
+	require.NoError(t, err)
+	o := newTarget(t, smallOptions)
+	require.NoError(t, o.Load(bytes.NewReader(seal(append(head, data...)))))
+	require.Empty(t, differ(source, o))
+}
+
+// A group takes the config of its tensors and an empty one keeps its own; averages may begin anew; parameters
+// that are not wanted are skipped; States stay where they are and take the new moments.
+func TestCheckpointRestores(t *testing.T) {
+	source := newSmall(t)
+	file := saved(t, source)
+	t.Run("configs", func(t *testing.T) {
+		o := newTarget(t, smallOptions)
+		for j := range o.Groups {
+			o.Groups[j].Config.LR = 42
+		}
+		require.NoError(t, o.Load(bytes.NewReader(file)))
+		for _, g := range o.Groups {
+			if len(g.Params) == 0 {
+				assert.EqualValues(t, 42, g.Config.LR)
+			} else {
+				assert.EqualValues(t, 1e-3, g.Config.LR)
+			}
+		}
+	})
+	t.Run("states", func(t *testing.T) {
+		source := newSmall(t)
+		o := newTarget(t, smallOptions)
+		s, average := o.State("a"), o.EMA("a")
+		old := s.M
+		require.NoError(t, o.Load(bytes.NewReader(file)))
+		assert.Same(t, s, o.State("a"))
+		assert.Equal(t, source.State("a").M, s.M)
+		assert.NotSame(t, &old[0], &s.M[0])
+		assert.NotSame(t, &average[0], &o.EMA("a")[0])
+		train(t, source, 4, 5)
+		train(t, o, 4, 5)
+		assert.Equal(t, source.State("a").M, s.M)
+	})
+	t.Run("values skipped", func(t *testing.T) {
+		o := newTarget(t, Options{EMADecay: 0.5})
+		value := bytes.Clone(bytesOf(o.Groups[1].Params[0].Value))
+		require.NoError(t, o.Load(bytes.NewReader(file)))
+		require.NotEmpty(t, value)
+		assert.Equal(t, value, bytesOf(o.Groups[1].Params[0].Value))
+		assert.Equal(t, source.EMA("a"), o.EMA("a"))
+	})
+	t.Run("average begins anew", func(t *testing.T) {
+		s := newSaved(t, Options{SaveParams: true}, smallConfigs(), smallTensors)
+		train(t, s, 0, 3)
+		o := newTarget(t, smallOptions)
+		require.NoError(t, o.Load(bytes.NewReader(saved(t, s))))
+		var p *Param
+		eachParam(o, func(_ *Group, q *Param) {
+			if q.Name == "a" {
+				p = q
+			}
+		})
+		assert.Equal(t, s.State("a").M, o.State("a").M)
+		assert.Equal(t, p.Value, o.EMA("a"), "what Load has restored")
+		train(t, o, 3, 4)
+		assert.Equal(t, p.Value, o.EMA("a"), "and after the first step, what that has made")
+	})
+	t.Run("maximum without AMSGrad", func(t *testing.T) {
+		s := newSmall(t)
+		s.Groups[0].Config.AMSGrad = false
+		o := newTarget(t, smallOptions)
+		require.NoError(t, o.Load(bytes.NewReader(saved(t, s))))
+		assert.Equal(t, s.State("a").VMax, o.State("a").VMax, "it may be needed again")
+	})
+	t.Run("no maximum", func(t *testing.T) {
+		s := newSaved(t, smallOptions, [2]Config{Default(), Default()}, smallTensors)
+		train(t, s, 0, 1)
+		o := newSaved(t, smallOptions, smallConfigs(), smallTensors)
+		require.NoError(t, o.Load(bytes.NewReader(saved(t, s))))
+		require.Empty(t, differ(s, o))
+		o.Groups[0].Config.AMSGrad = true
+		_, err := o.Step()
+		assert.ErrorIs(t, err, ErrLength)
+	})
+	t.Run("closed", func(t *testing.T) {
+		o := newTarget(t, smallOptions)
+		o.Close()
+		require.NoError(t, o.Load(bytes.NewReader(file)))
+		other := newTarget(t, smallOptions)
+		require.NoError(t, other.Load(bytes.NewReader(saved(t, o))))
+		assert.Empty(t, differ(source, other))
+	})
+	t.Run("nothing", func(t *testing.T) {
+		a, err := New(smallOptions)
+		require.NoError(t, err)
+		a.T = math.MaxUint64
+		b, err := New(smallOptions)
+		require.NoError(t, err)
+		require.NoError(t, b.Load(bytes.NewReader(saved(t, a))))
+		assert.EqualValues(t, uint64(math.MaxUint64), b.T)
+	})
+}
+
+// Readers may give as little as they like, and their errors come out.
+func TestCheckpointReaders(t *testing.T) {
+	source := newSmall(t)
+	file := saved(t, source)
+	for name, wrap := range map[string]func(io.Reader) io.Reader{"one byte": iotest.OneByteReader, "half": iotest.HalfReader, "data with EOF": iotest.DataErrReader} {
+		o := newTarget(t, smallOptions)
+		require.NoError(t, o.Load(wrap(bytes.NewReader(file))), name)
+		require.Empty(t, differ(source, o), name)
+	}
+	o := newTarget(t, smallOptions)
+	before := everything(o)
+	broken := errors.New("cable pulled")
+	for i := range len(file) + 1 { // also where the end should be
+		r := io.MultiReader(bytes.NewReader(file[:i]), iotest.ErrReader(broken))
+		require.ErrorIs(t, refuses(t, o, before, r), broken, "after %d bytes", i)
+	}
+}
+
+// failing is a writer that fails after so many bytes.
+type failing struct {
+	left int
+	err  error // nil: it writes less than asked and does not say so
+}
+
+func (f *failing) Write(b []byte) (int, error) {
+	n := min(f.left, len(b))
+	f.left -= n
+	if n < len(b) {
+		return n, f.err
+	}
+	return n, nil
+}
+
+func TestCheckpointWriters(t *testing.T) {
+	o := newSmall(t)
+	before := everything(o)
+	size := len(saved(t, o))
+	full := errors.New("disk full")
+	for i := range size {
+		require.ErrorIs(t, o.Save(&failing{i, full}), full, "after %d bytes", i)
+		require.ErrorIs(t, o.Save(&failing{i, nil}), io.ErrShortWrite, "after %d bytes", i)
+	}
+	require.NoError(t, o.Save(&failing{size, full}))
+	require.Equal(t, before, everything(o))
+
+	big, err := New(Options{}, Group{Default(), []Param{{Name: "w", Value: make([]float32, 300<<10)}}}) // goes past the buffer
+	require.NoError(t, err)
+	size = len(saved(t, big))
+	for _, i := range []int{0, 1 << 10, bufferSize, bufferSize + 1, chunkSize, 1 << 20, size - 1} {
+		require.ErrorIs(t, big.Save(&failing{i, full}), full, "after %d bytes", i)
+		require.ErrorIs(t, big.Save(&failing{i, nil}), io.ErrShortWrite, "after %d bytes", i)
+	}
+}
+
+// Save refuses what Load would not take.
+func TestCheckpointSaveErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(o *Optimizer)
+		want  error
+	}{
+		"T":         {func(o *Optimizer) { o.State("a").T = math.MaxInt64 + 1 }, ErrCheckpoint},
+		"config":    {func(o *Optimizer) { o.Groups[1].Config.Beta1 = 1 }, ErrConfig},
+		"scale":     {func(o *Optimizer) { o.GradScale = 0 }, ErrConfig},
+		"M":         {func(o *Optimizer) { o.State("a").M = nil }, ErrLength},
+		"V":         {func(o *Optimizer) { o.State("a").V = nil }, ErrLength},
+		"VMax":      {func(o *Optimizer) { o.State("a").VMax = nil }, ErrLength},
+		"VMax of b": {func(o *Optimizer) { o.State("b").VMax = make([]float32, 2) }, ErrLength},
+		"Value":     {func(o *Optimizer) { o.Groups[0].Params[0].Value = nil }, ErrLength},
+		"name":      {func(o *Optimizer) { o.Groups[0].Params[0].Name = "z" }, ErrParams},
+		"group":     {func(o *Optimizer) { o.Groups = o.Groups[:2] }, ErrParams},
+		"more":      {func(o *Optimizer) { o.Groups = append(o.Groups, o.Groups[0]) }, ErrParams},
+	} {
+		o := newSmall(t)
+		c.spoil(o)
+		var b bytes.Buffer
+		require.ErrorIs(t, o.Save(&b), c.want, name)
+		assert.Zero(t, b.Len(), name)
+		path := filepath.Join(t.TempDir(), "checkpoint")
+		require.ErrorIs(t, o.SaveFile(path), c.want, name)
+		assert.NoFileExists(t, path+".tmp")
+		assert.NoFileExists(t, path)
+	}
+	o := newSmall(t)
+	o.State("a").T = math.MaxInt64
+	file := saved(t, o)
+	require.NoError(t, o.Load(bytes.NewReader(file)))
+	assert.EqualValues(t, uint64(math.MaxInt64), o.State("a").T)
+}
+
+// Load looks at the optimizer before it reads anything.
+func TestCheckpointLoadArguments(t *testing.T) {
+	file := saved(t, newSmall(t))
+	for name, c := range map[string]struct {
+		spoil func(o *Optimizer)
+		want  error
+	}{
+		"Value": {func(o *Optimizer) { p := &o.Groups[0].Params[0]; p.Value = append(p.Value, 1) }, ErrLength},
+		"name":  {func(o *Optimizer) { o.Groups[0].Params[0].Name = "z" }, ErrParams},
+		"group": {func(o *Optimizer) { o.Groups = o.Groups[:2] }, ErrParams},
+	} {
+		o := newSmall(t)
+		c.spoil(o)
+		r := bytes.NewReader(file)
+		require.ErrorIs(t, o.Load(r), c.want, name)
+		assert.Equal(t, len(file), r.Len(), name)
+	}
+}
+
+// A file that lies about its header makes Load take no more memory than there is to read.
+func TestCheckpointMemory(t *testing.T) {
+	o := newTarget(t, smallOptions)
+	before := everything(o)
+	for _, length := range []uint64{1 << 20, 1<<20 + 9000, 1 << 30, 1 << 40, 1<<63 - 1, 1 << 63, math.MaxUint64} {
+		for _, rest := range []string{"", "{", `{"__metadata__":{}}`} {
+			file := binary.LittleEndian.AppendUint64(nil, length)
+			file = append(file, rest...)
+			var m1, m2 runtime.MemStats
+			runtime.ReadMemStats(&m1)
+			err := o.Load(bytes.NewReader(file))
+			runtime.ReadMemStats(&m2)
+			require.ErrorIs(t, err, ErrCheckpoint)
+			assert.Less(t, m2.TotalAlloc-m1.TotalAlloc, uint64(200<<10), "header of %d, %q", length, rest)
+		}
+	}
+	// A header as long as allowed, but not one byte of data: no more than the optimizer's own size and the header.
+	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<21), make([]byte, 1<<21)...)), "length")
+	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<20), make([]byte, 1<<20)...)), "JSON")
+}
+
+func TestCheckpointFile(t *testing.T) {
+	source := newSmall(t)
+	folder := t.TempDir()
+	path := filepath.Join(folder, "run.safetensors")
+	require.NoError(t, os.WriteFile(path+".tmp", bytes.Repeat([]byte("left by a killed program"), 1000), 0o666))
+	require.NoError(t, source.SaveFile(path))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, saved(t, source), content)
+	assert.NoFileExists(t, path+".tmp")
+
+	o := newTarget(t, smallOptions)
+	require.NoError(t, o.LoadFile(path))
+	require.Empty(t, differ(source, o))
+	train(t, source, 4, 5)
+	require.NoError(t, source.SaveFile(path), "over another")
+	require.NoError(t, o.LoadFile(path))
+	require.Empty(t, differ(source, o))
+
+	before := everything(o)
+	err = o.LoadFile(filepath.Join(folder, "other"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorIs(t, err, ErrCheckpoint)
+	require.NoError(t, os.WriteFile(path, content[:100], 0o666))
+	err = o.LoadFile(path)
+	require.ErrorIs(t, err, ErrCheckpoint)
+	require.ErrorContains(t, err, path)
+	require.Equal(t, before, everything(o))
+
+	require.Error(t, o.SaveFile(filepath.Join(folder, "no", "folder")))
+	taken := filepath.Join(folder, "taken")
+	require.NoError(t, os.MkdirAll(filepath.Join(taken, "by a folder"), 0o777))
+	require.Error(t, o.SaveFile(taken))
+	assert.NoFileExists(t, taken+".tmp", "removed on an error")
+}
+
+// A disk that is full leaves the checkpoint of before, and no temporary file.
+func TestCheckpointFileFull(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	o := newSmall(t)
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	require.NoError(t, o.SaveFile(path))
+	if err := os.Symlink("/dev/full", path+".tmp"); err != nil {
+		t.Skip(err)
+	}
+	train(t, o, 4, 5)
+	require.Error(t, o.SaveFile(path))
+	_, err := os.Lstat(path + ".tmp")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	target := newTarget(t, smallOptions)
+	require.NoError(t, target.LoadFile(path))
+	assert.EqualValues(t, 3, target.T)
+}
+
+// needsChildren skips t where the test binary cannot be started anew.
+func needsChildren(t *testing.T) {
+	if exec.Command(os.Args[0], "-test.run=^$").Run() != nil {
+		t.Skip("under an emulator that cannot start the test binary anew")
+	}
+}
+
+// childOf returns a command that runs one test of this binary anew.
+func childOf(test string, env ...string) *exec.Cmd {
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	child.Env = append(append(os.Environ(), "ADAM_TEST_REQUIRE="), env...)
+	return child
+}
+
+const childFolder = "ADAM_TEST_CHECKPOINT_FOLDER"
+
+var childOptions = Options{Workers: 2, MaxNorm: 1, SkipNonFinite: true, EMADecay: 0.99, SaveParams: true}
+
+// TestCheckpointChild is the other process of TestCheckpointProcess.
+func TestCheckpointChild(t *testing.T) {
+	folder := os.Getenv(childFolder)
+	if folder == "" {
+		return
+	}
+	o := newOther(t, childOptions, savedTensors)
+	require.NoError(t, o.LoadFile(filepath.Join(folder, "in")))
+	train(t, o, 5, 12)
+	require.NoError(t, o.SaveFile(filepath.Join(folder, "out")))
+}
+
+// Training goes on in another process to the same bits.
+func TestCheckpointProcess(t *testing.T) {
+	needsChildren(t)
+	folder := t.TempDir()
+	child := childOf("TestCheckpointChild", childFolder+"="+folder)
+	c := smallConfigs()
+	o := newSaved(t, childOptions, c, savedTensors)
+	o.GradScale = 1024
+	train(t, o, 0, 5)
+	require.NoError(t, o.SaveFile(filepath.Join(folder, "in")))
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	train(t, o, 5, 12)
+	trained := newOther(t, childOptions, savedTensors)
+	require.NoError(t, trained.LoadFile(filepath.Join(folder, "out")), "%s", out)
+	require.Empty(t, differ(o, trained))
+}
+
+// Whatever the bytes, Load does not panic, leaves the optimizer alone on an error, and what it takes is what
+// was in the file.
+func FuzzLoad(f *testing.F) {
+	file := saved(f, newSmall(f))
+	plain := saved(f, newSaved(f, Options{}, smallConfigs(), smallTensors))
+	for flags := range byte(4) {
+		f.Add(file, flags)
+		f.Add(plain, flags)
+		f.Add(file[:len(file)-1], flags)
+		f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"), flags)
+		f.Add(edit(f, file, `"adam.step":"3"`, `"adam.step":"18446744073709551615","note":"\ud800"`), flags)
+		f.Add(edit(f, file, `"data_offsets":[0,8]`, `"data_offsets":[8,16]`), flags)
+		f.Add(edit(f, file, `[\"b\"]`, `[\"b\",\"b\"]`), flags)
+		f.Add(edit(f, file, `"param.b"`, `"state.b.max_exp_avg_sq"`), flags)
+	}
+	f.Fuzz(func(t *testing.T, file []byte, flags byte) {
+		if flags&1 != 0 {
+			file = seal(file)
+		}
+		options := smallOptions
+		if flags&2 != 0 {
+			options = Options{Workers: 1}
+		}
+		o := newTarget(t, options)
+		before := everything(o)
+		if err := o.Load(bytes.NewReader(file)); err != nil {
+			require.ErrorIs(t, err, ErrCheckpoint)
+			require.Equal(t, before, everything(o))
+			return
+		}
+		again := saved(t, o)
+		other := newTarget(t, options)
+		if !options.SaveParams {
+			copyValues(other, o)
+		}
+		require.NoError(t, other.Load(bytes.NewReader(again)))
+		require.Empty(t, differ(o, other))
+		require.Equal(t, again, saved(t, other))
+
+		want, wantMeta := contents(t, file)
+		got, gotMeta := contents(t, again)
+		for key := range want {
+			if _, ok := got[key]; !ok && (options.SaveParams || !strings.HasPrefix(key, "param.")) {
+				t.Errorf("%q is not saved", key)
+			}
+		}
+		for key, data := range got {
+			require.Equal(t, want[key], data, key)
+		}
+		require.Equal(t, wantMeta[keyStep], gotMeta[keyStep])
+		var a, b float64
+		require.NoError(t, json.Unmarshal([]byte(wantMeta[keyScale]), &a))
+		require.NoError(t, json.Unmarshal([]byte(gotMeta[keyScale]), &b))
+		require.Equal(t, a, b)
+		configs := map[string]configJSON{}
+		var groups []groupJSON
+		require.NoError(t, json.Unmarshal([]byte(wantMeta[keyGroups]), &groups))
+		for _, g := range groups {
+			for _, name := range g.Params {
+				configs[name] = g.Config
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(gotMeta[keyGroups]), &groups))
+		for _, g := range groups {
+			for _, name := range g.Params {
+				require.Equal(t, configs[name], g.Config, name)
+			}
+		}
+	})
+}
+
+func copyValues(to, from *Optimizer) {
+	eachParam(from, func(_ *Group, p *Param) {
+		eachParam(to, func(_ *Group, q *Param) {
+			if q.Name == p.Name {
+				copy(q.Value, p.Value)
+			}
+		})
+	})
+}
+
+// contents returns the data and the metadata of a file.
+func contents(t testing.TB, file []byte) (map[string][]byte, map[string]string) {
+	end := 8 + binary.LittleEndian.Uint64(file)
+	metadata, tensors, err := safetensors.Decode(file[8:end])
+	require.NoError(t, err)
+	data, values := map[string][]byte{}, map[string]string{}
+	for _, s := range tensors {
+		data[s.Name] = file[end:][s.From:s.To]
+	}
+	for _, m := range metadata {
+		values[m.Key] = m.Value
+	}
+	return data, values
+}
+
+func BenchmarkCheckpoint(b *testing.B) {
+	const n = 32 << 20
+	p := []Param{{Name: "large", Value: make([]float32, n-64<<10)}}
+	for i := range 64 {
+		p = append(p, Param{Name: fmt.Sprint("small.", i), Value: make([]float32, 1<<10)})
+	}
+	o, err := New(Options{}, Group{DefaultW(), p})
+	require.NoError(b, err)
+	path := filepath.Join(b.TempDir(), "checkpoint")
+	for _, c := range []struct {
+		name string
+		f    func() error
+	}{
+		{"save=discard", func() error { return o.Save(io.Discard) }},
+		{"save=file", func() error { return o.SaveFile(path) }},
+		{"load=file", func() error { return o.LoadFile(path) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(8 * n)
+			for b.Loop() {
+				require.NoError(b, c.f())
+			}
+		})
+	}
+}
