@@ -37,6 +37,57 @@ func TestRaceIsReported(t *testing.T) {
 	}
 }
 
+// The same of two optimizers, whose workers do the work: the report names the Step that shares it out.
+func TestOptimizerRaceIsReported(t *testing.T) {
+	if shared := os.Getenv("ADAM_TEST_OPTIMIZER_RACE"); shared != "" {
+		raceOptimizers(t, shared)
+		return
+	}
+	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false, "Grad and ZeroGrad": true, "Value and Grad": true} {
+		t.Run(shared, func(t *testing.T) {
+			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
+			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared, "ADAM_TEST_REQUIRE=")
+			out, err := child.CombinedOutput()
+			if !reported {
+				require.NoError(t, err, "%s", out)
+				return
+			}
+			require.Error(t, err)
+			assert.Contains(t, string(out), "DATA RACE")
+			assert.Contains(t, string(out), "adam.(*Optimizer).Step")
+		})
+	}
+}
+
+// raceOptimizers steps two optimizers beside each other that share what the name says.
+func raceOptimizers(t *testing.T, shared string) {
+	sharedOut(t)
+	const n = 3 * tile
+	a := Param{Name: "a", Value: make([]float32, n), Grad: make([]float32, n)}
+	b := Param{Name: "a", Value: make([]float32, n), Grad: make([]float32, n)}
+	switch shared {
+	case "Value":
+		b.Value = a.Value
+	case "Grad", "Grad and ZeroGrad":
+		b.Grad = a.Grad
+	case "Value and Grad":
+		b.Grad = a.Value
+	}
+	var both sync.WaitGroup
+	for _, p := range []Param{a, b} {
+		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"}, Group{Default(), []Param{p}})
+		require.NoError(t, err)
+		both.Go(func() {
+			for range 100 {
+				if _, err := o.Step(); err != nil {
+					panic(err)
+				}
+			}
+		})
+	}
+	both.Wait()
+}
+
 // race steps two States beside each other that share what the name says.
 func race(shared string) {
 	const n = 100
