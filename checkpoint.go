@@ -202,39 +202,6 @@ func (o *Optimizer) entries() ([]entry, error) {
 	return list, err
 }
 
-// eachTensor calls f for all tensors in the order of Groups, of which it checks that they hold the tensors
-// given to New.
-func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) error {
-	i := 0
-	for j := range o.Groups {
-		g := &o.Groups[j]
-		for k := range g.Params {
-			p := &g.Params[k]
-			if i == len(o.tensors) || p.Name != o.tensors[i].name {
-				return fmt.Errorf("%w: Groups[%d].Params[%d] is %q, not as given to New", ErrParams, j, k, p.Name)
-			}
-			t := &o.tensors[i]
-			i++
-			if len(p.Value) != t.n {
-				return fmt.Errorf("%w: %q had %d elements in New; Value %d", ErrLength, t.name, t.n, len(p.Value))
-			}
-			if err := f(g, p, t); err != nil {
-				return err
-			}
-		}
-	}
-	if i < len(o.tensors) {
-		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New", ErrParams, i, len(o.tensors))
-	}
-	return nil
-}
-
-func isScale(x float64) bool { return x > 0 && inRange(x) && inRange(1/x) }
-
-func scaleError(x float64) error {
-	return fmt.Errorf("%w: GradScale = %v, want a positive number within the range of float32", ErrConfig, x)
-}
-
 // head returns what stands before the data, with a blank checksum.
 func (o *Optimizer) head(entries []entry) ([]byte, error) {
 	groups := make([]groupJSON, len(o.Groups))

@@ -146,15 +146,11 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 			o.tensors = append(o.tensors, tensor{name: p.Name, n: len(p.Value)})
 		}
 	}
-	k := 0
-	for _, g := range o.Groups {
-		for _, p := range g.Params {
-			t := &o.tensors[k]
-			t.allocate(g.Config.AMSGrad, options.EMADecay > 0)
-			copy(t.average, p.Value)
-			k++
-		}
-	}
+	_ = o.eachTensor(func(g *Group, p *Param, t *tensor) error { // Groups are as given to New
+		t.allocate(g.Config.AMSGrad, options.EMADecay > 0)
+		copy(t.average, p.Value)
+		return nil
+	})
 	o.grid = newGrid(o.tensors)
 	o.coeffs = make([]coeffs, 0, len(o.tensors))
 	o.sums = make([]float64, len(o.grid.cells))
@@ -296,15 +292,38 @@ func (o *Optimizer) prepare(scale float64) {
 
 // check looks at all that a step is about to use, before it writes anything.
 func (o *Optimizer) check() error {
-	if !(o.GradScale > 0) || !inRange(o.GradScale) || !inRange(1/o.GradScale) {
-		return fmt.Errorf("%w: GradScale = %v, want a positive number within the range of float32", ErrConfig, o.GradScale)
+	if !isScale(o.GradScale) {
+		return scaleError(o.GradScale)
 	}
-	i, moved := 0, false
+	for j := range o.Groups {
+		if c := &o.Groups[j].Config; !c.valid() {
+			return fmt.Errorf("Groups[%d]: %w", j, c.Validate())
+		}
+	}
+	moved := false
+	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
+		t.param = p
+		if len(t.M) != t.n || len(t.V) != t.n || len(p.Grad) != t.n && p.Grad != nil || g.Config.AMSGrad && len(t.VMax) != t.n {
+			return t.lengthError(g.Config.AMSGrad)
+		}
+		if t.T == math.MaxUint64 {
+			return fmt.Errorf("%w: %q: T = %d", ErrSteps, t.name, t.T)
+		}
+		moved = moved || t.place != t.now()
+		return nil
+	})
+	if err == nil && moved {
+		err = o.checkOverlaps()
+	}
+	return err
+}
+
+// eachTensor calls f for all tensors in the order of Groups, of which it checks that they hold the tensors
+// given to New.
+func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) error {
+	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
-		if !g.Config.valid() {
-			return fmt.Errorf("Groups[%d]: %w", j, g.Config.Validate())
-		}
 		for k := range g.Params {
 			p := &g.Params[k]
 			if i == len(o.tensors) || p.Name != o.tensors[i].name {
@@ -312,24 +331,24 @@ func (o *Optimizer) check() error {
 			}
 			t := &o.tensors[i]
 			i++
-			t.param = p
-			if len(p.Value) != t.n || len(t.M) != t.n || len(t.V) != t.n ||
-				len(p.Grad) != t.n && p.Grad != nil || g.Config.AMSGrad && len(t.VMax) != t.n {
-				return t.lengthError(g.Config.AMSGrad)
+			if len(p.Value) != t.n {
+				return fmt.Errorf("%w: %q had %d elements in New; Value %d", ErrLength, t.name, t.n, len(p.Value))
 			}
-			if t.T == math.MaxUint64 {
-				return fmt.Errorf("%w: %q: T = %d", ErrSteps, t.name, t.T)
+			if err := f(g, p, t); err != nil {
+				return err
 			}
-			moved = moved || t.place != t.now()
 		}
 	}
 	if i < len(o.tensors) {
 		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New", ErrParams, i, len(o.tensors))
 	}
-	if moved {
-		return o.checkOverlaps()
-	}
 	return nil
+}
+
+func isScale(x float64) bool { return x > 0 && inRange(x) && inRange(1/x) }
+
+func scaleError(x float64) error {
+	return fmt.Errorf("%w: GradScale = %v, want a positive number within the range of float32", ErrConfig, x)
 }
 
 func (t *tensor) lengthError(amsgrad bool) error {
