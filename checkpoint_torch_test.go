@@ -1,7 +1,9 @@
 package adam
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -73,7 +75,7 @@ func TestCheckpointTorch(t *testing.T) {
 		require.NoError(t, o.SaveFile(filepath.Join(folder, name+".in")))
 		ours[name] = o
 	}
-	runTorch(t, folder)
+	t.Logf("%s", python(t, strings.NewReader(""), "testdata/torch_checkpoint.py", folder))
 	values, worst := 0, 0.0
 	for name, o := range ours {
 		load := func(suffix string) *Optimizer {
@@ -116,22 +118,26 @@ func valueOf(o *Optimizer, name string) (value []float32) {
 	return value
 }
 
-// runTorch runs testdata/torch_checkpoint.py with the first Python that has torch, $PYTHON before others. It
-// skips t where none has, but fails it if ADAM_TEST_REQUIRE_TORCH is set.
-func runTorch(t *testing.T, folder string) {
+// python runs a script of testdata with the first Python that has torch, $PYTHON before others, and returns
+// what it prints. It skips t where none has, but fails it if ADAM_TEST_REQUIRE_TORCH is set.
+func python(t *testing.T, stdin io.Reader, script string, args ...string) []byte {
+	input, err := io.ReadAll(stdin)
+	require.NoError(t, err)
 	var tried []string
 	for _, python := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
 		if python == "" {
 			continue
 		}
-		out, err := exec.Command(python, filepath.Join("testdata", "torch_checkpoint.py"), folder).CombinedOutput()
+		var messages bytes.Buffer
+		child := exec.Command(python, append([]string{script}, args...)...)
+		child.Stdin, child.Stderr = bytes.NewReader(input), &messages
+		out, err := child.Output()
 		if err == nil {
-			t.Logf("%s: %s", python, strings.TrimSpace(string(out)))
-			return
+			return out
 		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() != 77 {
-			t.Fatalf("%s: %v\n%s", python, err, out)
+			t.Fatalf("%s: %v\n%s%s", python, err, out, &messages)
 		}
 		tried = append(tried, python+": "+strings.TrimSpace(string(out)+" "+err.Error()))
 	}
@@ -139,4 +145,5 @@ func runTorch(t *testing.T, folder string) {
 		t.Fatalf("ADAM_TEST_REQUIRE_TORCH is set, but there is no torch: %q", tried)
 	}
 	t.Skipf("no Python with torch: %q", tried)
+	return nil
 }
