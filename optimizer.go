@@ -297,7 +297,7 @@ func (o *Optimizer) check() error {
 	}
 	for j := range o.Groups {
 		if c := &o.Groups[j].Config; !c.valid() {
-			return fmt.Errorf("Groups[%d]: %w", j, c.Validate())
+			return fmt.Errorf("adam: Groups[%d]: %w", j, c.Validate())
 		}
 	}
 	moved := false

@@ -200,7 +200,7 @@ func TestOptimizerPyTorchTrajectories(t *testing.T) {
 	for _, c := range cases {
 		var o *Optimizer
 		r, err := c.Check(func(s *operands.State, p, g []float32, c operands.Config) error {
-			if o == nil || &o.State("a").M == nil || len(p) > 0 && &o.Groups[0].Params[0].Value[0] != &p[0] {
+			if o == nil || len(p) != len(o.State("a").M) || len(p) > 0 && &o.Groups[0].Params[0].Value[0] != &p[0] {
 				var err error
 				if o, err = New(Options{}, Group{Config(c), []Param{{"a", p, g}}}); err != nil {
 					return err
@@ -439,6 +439,37 @@ func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 }
 
+// Close is met by helpers in every state: spinning, working, falling asleep, asleep.
+func TestClose(t *testing.T) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := range 10_000 {
+			p := newPool(2 + i%2)
+			for range i % 3 {
+				p.begin(math.MaxInt)
+				p.run(noJob{}, 2)
+			}
+			if i%10 == 0 {
+				time.Sleep(2 * patience)
+			}
+			for range i % 100 {
+				p.closed.Load()
+			}
+			p.close()
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("a pool does not close")
+	}
+}
+
+type noJob struct{}
+
+func (noJob) do(_, _ int) {}
+
 // Many optimizers step at once, each with more workers than there are cores, on one buffer of gradients.
 func TestOptimizersSideBySide(t *testing.T) {
 	sharedOut(t)
@@ -467,7 +498,7 @@ func TestHelpersAsleep(t *testing.T) {
 		for began := time.Now(); time.Since(began) < time.Duration(i)*time.Microsecond; {
 		}
 	}
-	share, wakeShare = 1, 1<<40 // sleeping helpers are left asleep
+	share, wakeShare = 1, math.MaxInt // sleeping helpers are left asleep
 	for i := range 100 {
 		s.draw(r, false)
 		s.step(t)

@@ -124,10 +124,10 @@ func (p *pool) help(i int) {
 	seen := uint64(0)
 	for {
 		p.helpers[i].wait(func() bool { return p.jobs.Load() != seen })
+		seen = p.jobs.Load() // before closed, which close sets before it counts its own job
 		if p.closed.Load() {
 			return
 		}
-		seen = p.jobs.Load()
 		p.work(i + 1)
 	}
 }

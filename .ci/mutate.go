@@ -3,6 +3,7 @@
 // Mutate changes the step one instruction, operand or line at a time and expects the tests to notice:
 //
 //	go run .ci/mutate.go
+//	go run .ci/mutate.go pool.go grid.go    # of these files only
 //
 // It works in a copy of the module, prints which test caught each mutation and exits with 1 if one was
 // not. The arm64 mutations need qemu-aarch64.
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +28,13 @@ const (
 	generic = "adam_generic.go"
 	scalars = "dispatch.go"
 	api     = "adam.go"
+
+	optimizer  = "optimizer.go"
+	grid       = "grid.go"
+	pool       = "pool.go"
+	memory     = "memory.go"
+	checkpoint = "checkpoint.go"
+	file       = "checkpoint_file.go"
 )
 
 var mutations = []mutation{
@@ -96,6 +105,46 @@ var mutations = []mutation{
 	{api, "k.set(&c, s.T+1)", "k.set(&c, s.T+2)"},
 	{api, "overlap(m, v)", "overlap(p, v)"},
 	{api, "len(v) != n", "len(v) > n"},
+	// the small kernels
+	{amd64, "VFMADD231PD Z6, Z6, Z2", "VFMADD231PD Z6, Z5, Z2"},
+	{amd64, "VMOVUPD Z3, 192(DI)", "VMOVUPD Z2, 192(DI)"},
+	{amd64, "VMAXPS Z3, Z2, Z3", "VMAXPS Z2, Z3, Z3"},
+	{amd64, "VMINPS Z4, Z1, Z4", "VMINPS Z1, Z4, Z4"},
+	{amd64, "VSUBPS    Z2, Z3, Z3", "VSUBPS    Z3, Z2, Z3"},
+	{amd64, "VPTESTMD  Z1, Z2, K1", "VPTESTMD  Z2, Z2, K1"},
+	{amd64, "ADDSQUARES(112, Y15, Y7)", "ADDSQUARES(96, Y15, Y7)"},
+	{amd64, "VMAXPS  t, Y2, t", "VMAXPS  Y2, t, t"},
+	{amd64, "VPANDN    Y3, Y4, Y3", "VPAND    Y3, Y4, Y3"},
+	{arm64, "FCVTLH2D(0, 2)", "FCVTL2D(0, 2)"},
+	{arm64, "FMIN4S(2, 0, 0)", "FMIN4S(3, 0, 0)"},
+	{arm64, "FSUB4S(0, 1, 1)", "FSUB4S(1, 0, 1)"},
+	{generic, "sums[i%len(sums)]", "sums[i%(len(sums)-1)]"},
+	{generic, "math.Float32bits(x)&exponent", "math.Float32bits(x)"},
+	{scalars, "k.s = -k.s", "k.s = -1"},
+	// the step of many tensors
+	{optimizer, "1e-6)", "1e-3)"},
+	{optimizer, "o.prepare(clip / o.GradScale)", "o.prepare(clip)"},
+	{optimizer, "math.Sqrt(squares) / o.GradScale", "math.Sqrt(squares)"},
+	{optimizer, "o.averaged = true", "_ = 0"},
+	{optimizer, "t.T != count", "false"},
+	{optimizer, "!(squares <= math.MaxFloat64)", "squares != squares"},
+	{optimizer, "moved = moved || t.place != t.now()", "_ = moved"},
+	{optimizer, "p.Name != o.tensors[i].name", "false"},
+	{optimizer, "g.Config.AMSGrad && len(t.VMax) != t.n", "false"},
+	{grid, "cmp.Compare(tensors[i].name, tensors[j].name)", "cmp.Compare(i, j)"},
+	{grid, "if o.pass == sumPass {\n\t\t\t\to.sums[from+i] = 0", "if false {\n\t\t\t\to.sums[from+i] = 0"},
+	{grid, "o.scratch[worker]", "o.scratch[0]"},
+	{grid, "clear(grad)", "_ = grad"},
+	{pool, "p.pending.Add(-done) == 0", "p.pending.Add(-done) < 0"},
+	{pool, "part.end-1-int(left)", "part.end-int(left)"},
+	{pool, "if ready() && s.asleep.CompareAndSwap(true, false) {", "if false {"},
+	{pool, "p.jobs.Add(1)\n\tfor i := range min", "for i := range min"},
+	{memory, "s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
+	{memory, "o.options.ZeroGrad && now.grad != t.place.grad", "false"},
+	{checkpoint, "crc32.Update(sum, crc32.IEEETable, chunk)", "sum"},
+	{checkpoint, "needed = l.configs[j].AMSGrad", "needed = false"},
+	{file, "err := f.Sync()", "err := f.Truncate(100)"},
+	{file, "path + \".tmp\"", "path"},
 }
 
 func main() {
@@ -109,6 +158,9 @@ func main() {
 			fmt.Printf("the tests fail without a mutation:\n%s", out)
 			os.Exit(1)
 		}
+	}
+	if only := os.Args[1:]; len(only) > 0 {
+		mutations = slices.DeleteFunc(mutations, func(m mutation) bool { return !slices.Contains(only, m.file) })
 	}
 	caught := 0
 	for i, m := range mutations {
@@ -137,9 +189,9 @@ func main() {
 
 // test runs the tests of the module in dir where the file's code runs.
 func test(dir, file string) (string, error) {
-	args, env := []string{"test", "-count=1", "."}, os.Environ()
+	args, env := []string{"test", "-count=1", "-short", "-failfast", "-timeout=2m", "."}, os.Environ()
 	if file == arm64 {
-		args = []string{"test", "-count=1", "-exec", "qemu-aarch64", "."}
+		args = []string{"test", "-count=1", "-short", "-failfast", "-timeout=5m", "-exec", "qemu-aarch64", "."}
 		env = append(env, "GOARCH=arm64")
 	}
 	c := exec.Command("go", args...)
@@ -148,7 +200,7 @@ func test(dir, file string) (string, error) {
 	return string(out), err
 }
 
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^(SIG\w+|fatal error): .*|^unexpected fault address`)
+var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^(SIG\w+|fatal error|panic): .*|^unexpected fault address`)
 
 // catch returns the tests that failed, or how the run died; "" if none did or nothing was built.
 func catch(out string, err error) string {
