@@ -161,15 +161,10 @@ type entry struct {
 // entries returns what Save writes, in the order in which safetensors' own writer has it: types of larger
 // elements first, so that everything is aligned, then by name.
 func (o *Optimizer) entries() ([]entry, error) {
-	if !isScale(o.GradScale) {
-		return nil, scaleError(o.GradScale)
+	if err := o.checkConfigs(); err != nil {
+		return nil, err
 	}
 	var list []entry
-	for j, g := range o.Groups {
-		if err := g.Config.Validate(); err != nil {
-			return nil, fmt.Errorf("config of Groups[%d]: %w", j, err)
-		}
-	}
 	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
 		add := func(what piece, floats []float32) {
 			list = append(list, entry{what.key(t.name), floats, 0, float32s})

@@ -50,30 +50,78 @@ func Example_learningRateSchedule() {
 	// Output: [1.0 1.0 1.0]
 }
 
-// Parameter groups are Configs: weights decay, biases do not.
-func Example_parameterGroups() {
-	decay := adam.DefaultW()
-	noDecay := decay
+// Parameter groups, clipping by the global norm, and a schedule: weights decay, biases do not.
+func ExampleOptimizer() {
+	decay, noDecay := adam.DefaultW(), adam.DefaultW()
 	noDecay.WeightDecay = 0
-
-	weights, biases := []float32{1, 1}, []float32{1}
-	tensors := []struct {
-		p, g  []float32
-		cfg   *adam.Config
-		state *adam.State
-	}{
-		{weights, make([]float32, 2), &decay, adam.NewState(2, decay)},
-		{biases, make([]float32, 1), &noDecay, adam.NewState(1, noDecay)},
+	weights, biases := make([]float32, 4), make([]float32, 2)
+	opt, err := adam.New(adam.Options{MaxNorm: 1},
+		adam.Group{Config: decay, Params: []adam.Param{{Name: "weights", Value: weights, Grad: make([]float32, 4)}}},
+		adam.Group{Config: noDecay, Params: []adam.Param{{Name: "biases", Value: biases, Grad: make([]float32, 2)}}})
+	if err != nil {
+		panic(err)
 	}
-	for range 100 { // gradients of zero: only the decay moves anything
-		for _, t := range tensors {
-			if err := t.state.Step(t.p, t.g, *t.cfg); err != nil {
+	defer opt.Close()
+	lr := schedule.Linear(0.1, 1, 10).Then(10, schedule.Cosine(1, 0, 190))
+	for opt.T < 200 {
+		for i, g := range opt.Groups {
+			opt.Groups[i].Config.LR = 0.3 * lr(opt.T)
+			for _, p := range g.Params {
+				quadratic(p.Value, p.Grad, 5)
+			}
+		}
+		stats, err := opt.Step()
+		if err != nil {
+			panic(err)
+		}
+		if stats.T == 1 {
+			fmt.Printf("norm of the first gradient: %.2f\n", stats.GradNorm)
+		}
+	}
+	fmt.Printf("weights %.1f, biases %.1f\n", weights, biases)
+	// Output:
+	// norm of the first gradient: 12.25
+	// weights [5.0 5.0 5.0 5.0], biases [5.0 5.0]
+}
+
+// A checkpoint holds all that a run needs to go on to the bit, here with the parameters and their average.
+func ExampleOptimizer_Save() {
+	options := adam.Options{EMADecay: 0.9, SaveParams: true}
+	newRun := func() *adam.Optimizer {
+		opt, err := adam.New(options, adam.Group{Config: adam.DefaultW(),
+			Params: []adam.Param{{Name: "p", Value: []float32{1, 2, 3}, Grad: make([]float32, 3)}}})
+		if err != nil {
+			panic(err)
+		}
+		return opt
+	}
+	train := func(opt *adam.Optimizer, steps int) {
+		for range steps {
+			p := opt.Groups[0].Params[0]
+			quadratic(p.Value, p.Grad, 5)
+			if _, err := opt.Step(); err != nil {
 				panic(err)
 			}
 		}
 	}
-	fmt.Printf("weights %.4f, biases %.4f\n", weights, biases)
-	// Output: weights [0.9990 0.9990], biases [1.0000]
+	run := newRun()
+	defer run.Close()
+	train(run, 10)
+	var file bytes.Buffer
+	if err := run.Save(&file); err != nil {
+		panic(err)
+	}
+	train(run, 10)
+
+	resumed := newRun()
+	defer resumed.Close()
+	if err := resumed.Load(&file); err != nil {
+		panic(err)
+	}
+	train(resumed, 10)
+	a, b := run.Groups[0].Params[0].Value, resumed.Groups[0].Params[0].Value
+	fmt.Println(resumed.T, a[0] == b[0], run.EMA("p")[2] == resumed.EMA("p")[2])
+	// Output: 20 true true
 }
 
 // A State is plain data. What resumes goes on to the bit.

@@ -292,13 +292,8 @@ func (o *Optimizer) prepare(scale float64) {
 
 // check looks at all that a step is about to use, before it writes anything.
 func (o *Optimizer) check() error {
-	if !isScale(o.GradScale) {
-		return scaleError(o.GradScale)
-	}
-	for j := range o.Groups {
-		if c := &o.Groups[j].Config; !c.valid() {
-			return fmt.Errorf("adam: Groups[%d]: %w", j, c.Validate())
-		}
+	if err := o.checkConfigs(); err != nil {
+		return err
 	}
 	moved := false
 	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
@@ -316,6 +311,18 @@ func (o *Optimizer) check() error {
 		err = o.checkOverlaps()
 	}
 	return err
+}
+
+func (o *Optimizer) checkConfigs() error {
+	if !isScale(o.GradScale) {
+		return scaleError(o.GradScale)
+	}
+	for j := range o.Groups {
+		if c := &o.Groups[j].Config; !c.valid() {
+			return fmt.Errorf("adam: Groups[%d]: %w", j, c.Validate())
+		}
+	}
+	return nil
 }
 
 // eachTensor calls f for all tensors in the order of Groups, of which it checks that they hold the tensors

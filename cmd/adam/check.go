@@ -21,14 +21,15 @@ func checkCommand() *cobra.Command {
 		Short: "Check that every kernel of this CPU computes the same bits, and what PyTorch computes",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return check(c.OutOrStdout(), adam.Kernels(), verify.On)
+			return check(c.OutOrStdout(), adam.Kernels(), verify.On, verify.OptimizerOn)
 		},
 	}
 }
 
-// check compares each kernel with the generic one and with PyTorch; on returns the step on a kernel.
+// check compares each kernel with the generic one and with PyTorch; on returns the step on a kernel, and
+// optimizer the run of an Optimizer.
 // The error is the first difference.
-func check(w io.Writer, kernels []string, on func(kernel string) operands.Step) error {
+func check(w io.Writer, kernels []string, on func(kernel string) operands.Step, optimizer func(kernel string) verify.Run) error {
 	fmt.Fprintf(w, "%v, %s/%s\n\n", machine.This(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(w, "Against the generic kernel, bit for bit: %s.\n", verify.Scope())
 	for _, k := range kernels {
@@ -39,7 +40,12 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step) 
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
 		}
-		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments\n", k, group(f.Steps), group(f.Values))
+		many, err := verify.OptimizerAgainstGeneric(optimizer(k), optimizer(selection.Generic))
+		if err != nil {
+			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
+		}
+		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments; and in %s steps of an Optimizer with clipping and averages\n",
+			k, group(f.Steps), group(f.Values), group(many))
 	}
 	if len(kernels) == 1 {
 		fmt.Fprintln(w, "  no other kernel can run here")

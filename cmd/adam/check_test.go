@@ -15,7 +15,7 @@ import (
 func TestCheck(t *testing.T) {
 	var b strings.Builder
 	kernels := []string{adam.Kernels()[0]}
-	if err := check(&b, kernels, verify.On); err != nil {
+	if err := check(&b, kernels, verify.On, verify.OptimizerOn); err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{kernels[0] + " ", "trajectories", "All is well."} {
@@ -36,7 +36,8 @@ func TestCheckFails(t *testing.T) {
 			return err
 		}
 	}
-	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong)
+	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong,
+		func(string) verify.Run { return verify.OptimizerOn(selection.Generic) })
 	const want = "kernel wrong differs from the generic one: config adam, normal values, step 1: p[16] of 17 = "
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "0x") != 2 {
 		t.Errorf("error %v, want %s… and two bit patterns", err, want)

@@ -88,3 +88,66 @@ func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
 	}
 	return len(cases), total, nil
 }
+
+// A Run makes steps of an Optimizer of tensors of n elements, and returns all values that it can see after
+// each, and the norms.
+type Run func(o adam.Options, n int, c adam.Config) (values []float32, norms [stepped]float64, err error)
+
+// OptimizerAgainstGeneric compares the bits of a run with those of generic, with every option that has a
+// kernel of its own. It returns the number of steps; the error says where.
+func OptimizerAgainstGeneric(run, generic Run) (int, error) {
+	count := 0
+	for _, o := range []adam.Options{{MaxNorm: 1, EMADecay: 0.9}, {MaxValue: 0.01, EMADecay: 0.999, ZeroGrad: true}} {
+		for _, n := range []int{0, 1, 31, 33, operands.Longest, 1000, selection.Tile + 33} {
+			for _, v := range operands.Variants {
+				got, gotNorms, err := run(o, n, adam.Config(v.Config))
+				if err != nil {
+					return count, err
+				}
+				want, wantNorms, err := generic(o, n, adam.Config(v.Config))
+				if err != nil {
+					return count, err
+				}
+				if gotNorms != wantNorms {
+					return count, fmt.Errorf("optimizer %+v, config %s, %d elements: norms %v, want %v", o, v.Name, n, gotNorms, wantNorms)
+				}
+				for i := range want {
+					if !operands.Same(got[i], want[i]) {
+						return count, fmt.Errorf("optimizer %+v, config %s, %d elements: value %d is %v, want %v", o, v.Name, n, i, got[i], want[i])
+					}
+				}
+				count += stepped
+			}
+		}
+	}
+	return count, nil
+}
+
+// OptimizerOn returns the run on a kernel that this machine can run.
+func OptimizerOn(kernel string) Run {
+	return func(o adam.Options, n int, c adam.Config) (values []float32, norms [stepped]float64, err error) {
+		defer selection.Use(selection.Use(kernel))
+		r := rand.New(rand.NewPCG(uint64(n), 5))
+		group := adam.Group{Config: c}
+		for _, name := range []string{"a", "b"} {
+			x := operands.New(r, n, operands.Offsets(r), operands.Normal)
+			group.Params = append(group.Params, adam.Param{Name: name, Value: x.P, Grad: x.G})
+		}
+		opt, err := adam.New(o, group)
+		if err != nil {
+			return nil, norms, err
+		}
+		defer opt.Close()
+		for i := range norms {
+			stats, err := opt.Step()
+			if err != nil {
+				return nil, norms, err
+			}
+			norms[i] = stats.GradNorm
+			for _, p := range group.Params {
+				values = append(append(append(values, p.Value...), p.Grad...), opt.EMA(p.Name)...)
+			}
+		}
+		return values, norms, nil
+	}
+}

@@ -27,6 +27,30 @@ func TestKernelsPass(t *testing.T) {
 	}
 }
 
+func TestOptimizer(t *testing.T) {
+	generic := OptimizerOn(selection.Generic)
+	for _, k := range adam.Kernels() {
+		if n, err := OptimizerAgainstGeneric(OptimizerOn(k), generic); err != nil || n < 400 {
+			t.Errorf("%s: %d steps, %v", k, n, err)
+		}
+	}
+	for want, spoil := range map[string]func(values []float32, norms []float64){
+		"1000 elements: value 7 is": func(values []float32, _ []float64) { nudge(values, 7) },
+		"1000 elements: norms":      func(_ []float32, norms []float64) { norms[2] = math.Nextafter(norms[2], 0) },
+	} {
+		_, err := OptimizerAgainstGeneric(func(o adam.Options, n int, c adam.Config) ([]float32, [stepped]float64, error) {
+			values, norms, err := generic(o, n, c)
+			if n == 1000 {
+				spoil(values, norms[:])
+			}
+			return values, norms, err
+		}, generic)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+}
+
 // faulty makes the generic step and then spoils something of it.
 func faulty(spoil func(s *operands.State, p, g []float32, c operands.Config)) operands.Step {
 	return func(s *operands.State, p, g []float32, c operands.Config) error {
