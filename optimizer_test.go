@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -464,6 +465,33 @@ func TestClose(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("a pool does not close")
 	}
+}
+
+// Each of three workers takes a part of a job, also when the helpers sleep: no chunk ends before all have one.
+func TestPoolShares(t *testing.T) {
+	p := newPool(3)
+	defer p.close()
+	for _, pause := range []time.Duration{0, 10 * patience} {
+		time.Sleep(pause)
+		var meet meeting
+		p.begin(math.MaxInt)
+		p.run(&meet, 3)
+		assert.EqualValues(t, 3, meet.met.Load(), "chunks that met all others")
+	}
+}
+
+// A meeting is a job of three chunks that wait for each other.
+type meeting struct{ begun, met atomic.Int64 }
+
+func (m *meeting) do(_, _ int) {
+	m.begun.Add(1)
+	for began := time.Now(); m.begun.Load() < 3; {
+		if time.Since(began) > 10*time.Second {
+			return
+		}
+		runtime.Gosched()
+	}
+	m.met.Add(1)
 }
 
 type noJob struct{}

@@ -3,7 +3,7 @@
 // Mutate changes the step one instruction, operand or line at a time and expects the tests to notice:
 //
 //	go run .ci/mutate.go
-//	go run .ci/mutate.go pool.go grid.go    # of these files only
+//	go run .ci/mutate.go pool adam_amd64.s    # of these files only, without .go
 //
 // It works in a copy of the module, prints which test caught each mutation and exits with 1 if one was
 // not. The arm64 mutations need qemu-aarch64.
@@ -122,7 +122,7 @@ var mutations = []mutation{
 	{generic, "math.Float32bits(x)&exponent", "math.Float32bits(x)"},
 	{scalars, "k.s = -k.s", "k.s = -1"},
 	// the step of many tensors
-	{optimizer, "1e-6)", "1e-3)"},
+	{optimizer, "GradNorm+1e-6", "GradNorm+1e-3"},
 	{optimizer, "o.prepare(clip / o.GradScale)", "o.prepare(clip)"},
 	{optimizer, "math.Sqrt(squares) / o.GradScale", "math.Sqrt(squares)"},
 	{optimizer, "o.averaged = true", "_ = 0"},
@@ -142,7 +142,7 @@ var mutations = []mutation{
 	{memory, "s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
 	{memory, "o.options.ZeroGrad && now.grad != t.place.grad", "false"},
 	{checkpoint, "crc32.Update(sum, crc32.IEEETable, chunk)", "sum"},
-	{checkpoint, "needed = l.configs[j].AMSGrad", "needed = false"},
+	{checkpoint, "needed = l.configs[j].AMSGrad", "needed = l.configs[j].Maximize"},
 	{file, "err := f.Sync()", "err := f.Truncate(100)"},
 	{file, "path + \".tmp\"", "path"},
 }
@@ -160,7 +160,7 @@ func main() {
 		}
 	}
 	if only := os.Args[1:]; len(only) > 0 {
-		mutations = slices.DeleteFunc(mutations, func(m mutation) bool { return !slices.Contains(only, m.file) })
+		mutations = slices.DeleteFunc(mutations, func(m mutation) bool { return !slices.Contains(only, strings.TrimSuffix(m.file, ".go")) })
 	}
 	caught := 0
 	for i, m := range mutations {
