@@ -3,7 +3,7 @@
 // Mutate changes the step one instruction, operand or line at a time and expects the tests to notice:
 //
 //	go run .ci/mutate.go
-//	go run .ci/mutate.go pool adam_amd64.s    # of these files only, without .go
+//	go run .ci/mutate.go pool "FMIN4S(2"    # only those whose file or text contains one of these
 //
 // It works in a copy of the module, prints which test caught each mutation and exits with 1 if one was
 // not. The arm64 mutations need qemu-aarch64.
@@ -160,7 +160,9 @@ func main() {
 		}
 	}
 	if only := os.Args[1:]; len(only) > 0 {
-		mutations = slices.DeleteFunc(mutations, func(m mutation) bool { return !slices.Contains(only, strings.TrimSuffix(m.file, ".go")) })
+		mutations = slices.DeleteFunc(mutations, func(m mutation) bool {
+			return !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(m.file+" "+m.old, s) })
+		})
 	}
 	caught := 0
 	for i, m := range mutations {
