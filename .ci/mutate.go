@@ -34,6 +34,7 @@ const (
 	pool       = "pool.go"
 	memory     = "memory.go"
 	checkpoint = "checkpoint.go"
+	loading    = "checkpoint_load.go"
 	file       = "checkpoint_file.go"
 )
 
@@ -142,7 +143,7 @@ var mutations = []mutation{
 	{memory, "s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
 	{memory, "o.options.ZeroGrad && now.grad != t.place.grad", "false"},
 	{checkpoint, "crc32.Update(sum, crc32.IEEETable, chunk)", "sum"},
-	{checkpoint, "needed = l.configs[j].AMSGrad", "needed = l.configs[j].Maximize"},
+	{loading, "needed = l.configs[j].AMSGrad", "needed = l.configs[j].Maximize"},
 	{file, "err := f.Sync()", "err := f.Truncate(100)"},
 	{file, "path + \".tmp\"", "path"},
 }
