@@ -123,11 +123,11 @@ func (p *pool) work(w int) {
 func (p *pool) help(i int) {
 	seen := uint64(0)
 	for {
-		p.helpers[i].wait(func() bool { return p.jobs.Load() != seen })
-		seen = p.jobs.Load() // before closed, which close sets before it counts its own job
+		p.helpers[i].wait(func() bool { return p.closed.Load() || p.jobs.Load() != seen })
 		if p.closed.Load() {
 			return
 		}
+		seen = p.jobs.Load()
 		p.work(i + 1)
 	}
 }
@@ -135,7 +135,6 @@ func (p *pool) help(i int) {
 // close ends the helpers and waits until they are gone.
 func (p *pool) close() {
 	p.closed.Store(true)
-	p.jobs.Add(1)
 	for i := range p.helpers {
 		p.helpers[i].wake()
 	}

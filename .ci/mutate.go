@@ -139,6 +139,7 @@ var mutations = []mutation{
 	{pool, "p.pending.Add(-done) == 0", "p.pending.Add(-done) < 0"},
 	{pool, "part.end-1-int(left)", "part.end-int(left)"},
 	{pool, "if ready() && s.asleep.CompareAndSwap(true, false) {", "if false {"},
+	{pool, "return p.closed.Load() || ", "return "},
 	{pool, "p.jobs.Add(1)\n\tfor i := range min", "for i := range min"},
 	{memory, "s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
 	{memory, "o.options.ZeroGrad && now.grad != t.place.grad", "false"},
