@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/fusedadam/adam/internal/models"
 )
 
 // alternate takes the times of the sides in turn, b.N rounds, and reports the median of each in ns per so many units,
@@ -165,19 +167,11 @@ func (t tiles) do(i, _ int) { t.f(t.g[i*tile : (i+1)*tile]) }
 
 // BenchmarkOptimizerGPT2 compares the 148 tensors of GPT-2 124M with one tensor of as many elements.
 func BenchmarkOptimizerGPT2(b *testing.B) {
-	const d, layers = 768, 12
-	sizes := []int{50257 * d, 1024 * d}
-	for range layers {
-		sizes = append(sizes, d, d, 3*d*d, 3*d, d*d, d, d, d, 4*d*d, 4*d, 4*d*d, d)
-	}
-	sizes = append(sizes, d, d)
-	total := 0
-	for _, n := range sizes {
-		total += n
-	}
+	gpt2 := models.All[len(models.All)-1]
+	total := gpt2.Parameters()
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
-			tensors := benchOptimizer(b, Options{Workers: workers}, benchGroup(sizes...))
+			tensors := benchOptimizer(b, Options{Workers: workers}, benchGroup(gpt2.Tensors...))
 			flat := benchOptimizer(b, Options{Workers: workers}, benchGroup(total))
 			alternate(b, total, "param", []string{"tensors", "flat"}, stepper(b, tensors), stepper(b, flat))
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/machine"
 	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/models"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -130,17 +131,17 @@ func (f *benchFlags) plan() (*measure.Plan, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("model %q: want one of %s", key, strings.Join(modelKeys(), ", "))
 		}
-		p.Models = append(p.Models, measure.Models[i])
+		p.Models = append(p.Models, models.All[i])
 	}
 	if f.sizes == nil && f.models == nil {
-		p.Sizes, p.Models = measure.Sizes, measure.Models
+		p.Sizes, p.Models = measure.Sizes, models.All
 	}
 	return p, nil
 }
 
 func modelKeys() []string {
 	var keys []string
-	for _, m := range measure.Models {
+	for _, m := range models.All {
 		keys = append(keys, m.Key)
 	}
 	return keys

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/models"
 )
 
 // A Plan says what to measure.
 type Plan struct {
 	Kernels []string
 	Sizes   []int
-	Models  []Model
+	Models  []models.Model
 	Time    time.Duration // about, for all together
 	Memory  int64         // available, 0 if unknown
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/models"
 	"github.com/fusedadam/adam/internal/selection"
 )
 
@@ -39,19 +40,8 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// The totals are those that the models' authors state.
-func TestModels(t *testing.T) {
-	for key, want := range map[string][2]int{"mlp": {4, 101770}, "resnet50": {161, 25557032}, "gpt2": {148, 124439808}} {
-		i := slices.IndexFunc(Models, func(m Model) bool { return m.Key == key })
-		it := item{result.Model, key, Models[i].Tensors}
-		if got := [2]int{len(it.tensors), it.elements()}; got != want {
-			t.Errorf("%s: %d tensors with %d parameters, want %d", key, got[0], got[1], want)
-		}
-	}
-}
-
 func TestItemsThatFit(t *testing.T) {
-	p := Plan{Sizes: []int{16, 1 << 20}, Models: []Model{{"m", "M", []int{1 << 18, 1 << 18}}}}
+	p := Plan{Sizes: []int{16, 1 << 20}, Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{1 << 18, 1 << 18}}}}
 	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi"}, 1 << 20: {"1Mi", "M"}, 100 << 20: nil} {
 		p.Memory = memory
 		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 3-len(want) {
@@ -143,7 +133,7 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Models: []Model{{"m", "M", []int{5, 6}}}, Time: time.Millisecond}
+	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
 	if len(rows) != 3*4 || tooLarge != nil || last != 1 {

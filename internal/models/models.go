@@ -1,4 +1,5 @@
-package measure
+// Package models has the sizes of the parameter tensors of well-known networks, for benchmarks.
+package models
 
 // A Model is a network by the sizes of its parameter tensors.
 type Model struct {
@@ -7,8 +8,17 @@ type Model struct {
 	Tensors []int
 }
 
-// Models are measured with one adam.State for each tensor.
-var Models = []Model{
+// Parameters returns the number of all parameters.
+func (m Model) Parameters() int {
+	n := 0
+	for _, t := range m.Tensors {
+		n += t
+	}
+	return n
+}
+
+// All are the networks, the smallest first.
+var All = []Model{
 	{"mlp", "MLP 784-128-10", mlp()},
 	{"resnet50", "ResNet-50", resnet50()},
 	{"gpt2", "GPT-2 124M", gpt2()},
