@@ -1,0 +1,149 @@
+package adamgorgonia_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fusedadam/adam"
+	adamgorgonia "github.com/fusedadam/adam/adapters/gorgonia"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// network is a perceptron 8-16-1 that learns a smooth function of 64 points.
+type network struct {
+	graph  *gorgonia.ExprGraph
+	loss   *gorgonia.Node
+	params gorgonia.Nodes
+}
+
+// values are the parameters of a network before training, the same at each call.
+func values() []gorgonia.Value {
+	r := rand.New(rand.NewPCG(1, 2))
+	return []gorgonia.Value{dense(r, 8, 16), dense(r, 1, 16), dense(r, 16, 1), dense(r)}
+}
+
+func newNetwork(params []gorgonia.Value) network {
+	r := rand.New(rand.NewPCG(3, 4))
+	points, targets := dense(r, 64, 8).(*tensor.Dense), tensor.New(tensor.WithShape(64, 1), tensor.Of(tensor.Float32))
+	for i := range 64 {
+		p := points.Float32s()[8*i:]
+		targets.Float32s()[i] = p[0]*p[1] + float32(math.Sin(float64(p[2])))
+	}
+	g := gorgonia.NewGraph()
+	matrix := func(name string, v gorgonia.Value) *gorgonia.Node {
+		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
+	}
+	x, y := matrix("x", points), matrix("y", targets)
+	w1, b1, w2 := matrix("w1", params[0]), matrix("b1", params[1]), matrix("w2", params[2])
+	b2 := gorgonia.NewScalar(g, tensor.Float32, gorgonia.WithName("b2"), gorgonia.WithValue(params[3]))
+	must := gorgonia.Must
+	hidden := must(gorgonia.Tanh(must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, []byte{0}))))
+	output := must(gorgonia.Add(must(gorgonia.Mul(hidden, w2)), b2))
+	loss := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(output, y))))))
+	return network{g, loss, gorgonia.Nodes{w1, b1, w2, b2}}
+}
+
+// onTape trains on a TapeMachine and returns the losses.
+func onTape(t *testing.T, solver gorgonia.Solver, steps int) (losses []float64) {
+	n := newNetwork(values())
+	if _, err := gorgonia.Grad(n.loss, n.params...); err != nil {
+		t.Fatal(err)
+	}
+	vm := gorgonia.NewTapeMachine(n.graph, gorgonia.BindDualValues(n.params...))
+	defer vm.Close()
+	model := gorgonia.NodesToValueGrads(n.params)
+	for range steps {
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, float64(n.loss.Value().Data().(float32)))
+		if err := solver.Step(model); err != nil {
+			t.Fatal(err)
+		}
+		vm.Reset()
+	}
+	return losses
+}
+
+// onLisp trains on LispMachines, of which each needs a new graph, and returns the losses.
+func onLisp(t *testing.T, solver gorgonia.Solver, steps int) (losses []float64) {
+	params := values()
+	for range steps {
+		n := newNetwork(params)
+		vm := gorgonia.NewLispMachine(n.graph)
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, float64(n.loss.Value().Data().(float32)))
+		if err := solver.Step(gorgonia.NodesToValueGrads(n.params)); err != nil {
+			t.Fatal(err)
+		}
+		if err := vm.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return losses
+}
+
+// A network learns on both machines as with Gorgonia's solver.
+func TestNetwork(t *testing.T) {
+	const lr = 0.02
+	for _, test := range []struct {
+		name  string
+		train func(t *testing.T, solver gorgonia.Solver, steps int) []float64
+		steps int
+	}{{"TapeMachine", onTape, 400}, {"LispMachine", onLisp, 100}} {
+		t.Run(test.name, func(t *testing.T) {
+			c := adam.Default()
+			c.LR = lr
+			solver := adamgorgonia.New(c, adam.Options{})
+			defer solver.Close()
+			theirs := test.train(t, gorgonia.NewAdamSolver(gorgonia.WithLearnRate(lr)), test.steps)
+			ours := test.train(t, solver, test.steps)
+			for i := range ours {
+				if !(math.Abs(ours[i]-theirs[i]) <= 0.01*theirs[i]) {
+					t.Fatalf("loss before step %d: %v, with Gorgonia's solver %v", i, ours[i], theirs[i])
+				}
+			}
+			first, last := ours[0], ours[len(ours)-1]
+			t.Logf("loss %v to %v, with Gorgonia's solver %v", first, last, theirs[len(ours)-1])
+			if last > first/10 {
+				t.Errorf("loss %v to %v: not learnt", first, last)
+			}
+		})
+	}
+}
+
+// Tensors with one gradient in common get memory of their own by BindDualValues. Without it they are an error, not a
+// wrong step.
+func TestBindDualValues(t *testing.T) {
+	for _, bind := range []bool{true, false} {
+		g := gorgonia.NewGraph()
+		node := func(name string) *gorgonia.Node {
+			return gorgonia.NewVector(g, tensor.Float32, gorgonia.WithShape(3), gorgonia.WithName(name), gorgonia.WithValue(vector(1, 2, 3)))
+		}
+		params := gorgonia.Nodes{node("a"), node("b")}
+		loss := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.Square(gorgonia.Must(gorgonia.Add(params[0], params[1]))))))
+		if _, err := gorgonia.Grad(loss, params...); err != nil {
+			t.Fatal(err)
+		}
+		var options []gorgonia.VMOpt
+		if bind {
+			options = append(options, gorgonia.BindDualValues(params...))
+		}
+		vm := gorgonia.NewTapeMachine(g, options...)
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		err := adamgorgonia.New(adam.Default(), adam.Options{}).Step(gorgonia.NodesToValueGrads(params))
+		if bind && err != nil || !bind && !errors.Is(err, adam.ErrOverlap) {
+			t.Errorf("BindDualValues %v: error %v", bind, err)
+		}
+		if err := vm.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+// Package adamgorgonia makes adam the solver of Gorgonia programs: a [Solver] takes the place of
+// gorgonia.NewAdamSolver, and steps all tensors of the model in one fused pass, in place.
+package adamgorgonia
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/fusedadam/adam"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+var _ gorgonia.Solver = (*Solver)(nil)
+
+// Solver is a gorgonia.Solver of one model: the same tensors in the same order at every step.
+//
+// Values and gradients are *tensor.Dense of float32, row-major and contiguous, in memory that Go can access, or
+// *gorgonia.F32. They may be others at every step, as long as their shapes stay.
+//
+// A Solver must not be used by two goroutines at once; different ones may.
+type Solver struct {
+	// Config may change between steps, as LR does under a schedule.
+	Config adam.Config
+
+	// NoDecay tells by its name whether a tensor goes without Config.WeightDecay, as biases often do. nil: all
+	// decay. It is called once for each tensor, in [Solver.Bind].
+	NoDecay func(name string) bool
+
+	// Stats is what the last successful step had to say, such as the norm of the gradients, if it was computed,
+	// and whether the step was skipped.
+	Stats adam.Stats
+
+	options   adam.Options
+	optimizer *adam.Optimizer
+	params    []param // in the order of the model
+}
+
+// param is a tensor of the model as it was bound.
+type param struct {
+	node  string // name of the node, not always unique
+	shape tensor.Shape
+	*adam.Param
+}
+
+// New returns a solver before its first step. Of options, ZeroGrad is always on: machines add to the gradients,
+// and all solvers of Gorgonia zero them.
+//
+// [Solver.Close] ends its goroutines, if it has more than one worker.
+func New(config adam.Config, options adam.Options) *Solver {
+	options.ZeroGrad = true
+	return &Solver{Config: config, options: options}
+}
+
+// Bind makes the solver that of the model, which must have its values, but needs no gradients yet. The first
+// Step does it, so that programs need it only for what comes before that, as loading a checkpoint:
+//
+//	if err := s.Bind(model); err != nil { … }
+//	err := s.Optimizer().LoadFile(path)
+//
+// In the optimizer and its checkpoints a tensor has the name of its node. Where several nodes have the same, the
+// second is called "name#2" and so on; what has no name is "tensor".
+//
+// Binding again takes the values that the model has now, and is an error if it is another model.
+func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
+	if s.optimizer != nil {
+		return s.refresh(model, false)
+	}
+	params := make([]param, len(model))
+	names := uniqueNames(model)
+	groups := [2]adam.Group{{Config: s.Config}, {Config: withoutDecay(s.Config)}}
+	for i, n := range model {
+		value, shape, problem := float32s(n.Value())
+		if problem != "" {
+			return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, names[i], problem)
+		}
+		group := &groups[0]
+		if s.NoDecay != nil && s.NoDecay(names[i]) {
+			group = &groups[1]
+		}
+		group.Params = append(group.Params, adam.Param{Name: names[i], Value: value})
+		params[i] = param{node: nameOf(n), shape: shape.Clone()}
+	}
+	o, err := adam.New(s.options, groups[:]...)
+	if err != nil {
+		return err
+	}
+	bound := map[string]*adam.Param{}
+	for _, g := range o.Groups {
+		for i := range g.Params {
+			bound[g.Params[i].Name] = &g.Params[i]
+		}
+	}
+	for i, name := range names {
+		params[i].Param = bound[name]
+	}
+	s.optimizer, s.params = o, params
+	return nil
+}
+
+// Step makes one step of all tensors of the model, in place, and sets their gradients to zero.
+//
+// An error says which tensor is not as it must be; nothing has been changed, the gradients neither. It wraps those
+// of [adam.Optimizer.Step], and adam.ErrParams where values and gradients are of a kind that is not supported or
+// missing, or the model is not the one of the first step.
+func (s *Solver) Step(model []gorgonia.ValueGrad) error {
+	if s.optimizer == nil {
+		if err := s.Bind(model); err != nil {
+			return err
+		}
+	}
+	if err := s.refresh(model, true); err != nil {
+		return err
+	}
+	s.optimizer.Groups[0].Config, s.optimizer.Groups[1].Config = s.Config, withoutDecay(s.Config)
+	stats, err := s.optimizer.Step()
+	if err == nil {
+		s.Stats = stats
+	}
+	return err
+}
+
+// Optimizer returns what the solver steps with, for its states, averages, checkpoints, GradScale and T; nil
+// before [Solver.Bind] or the first step. The second of its Groups has the tensors of NoDecay. Each step writes the
+// Configs and slices of Groups.
+func (s *Solver) Optimizer() *adam.Optimizer { return s.optimizer }
+
+// Close ends the goroutines of s. If it has been bound, any further step gives adam.ErrClosed. It may be called
+// twice.
+func (s *Solver) Close() {
+	if s.optimizer != nil {
+		s.optimizer.Close()
+	}
+}
+
+// refresh takes the values, and the gradients if asked, from the model.
+func (s *Solver) refresh(model []gorgonia.ValueGrad, gradients bool) error {
+	if len(model) != len(s.params) {
+		return fmt.Errorf("%w: the model has %d tensors, it had %d", adam.ErrParams, len(model), len(s.params))
+	}
+	for i, n := range model {
+		if err := s.params[i].refresh(n, gradients); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *param) refresh(n gorgonia.ValueGrad, gradient bool) error {
+	if name := nameOf(n); name != p.node {
+		return fmt.Errorf("%w: tensor %q of the model was %q", adam.ErrParams, name, p.node)
+	}
+	value, shape, problem := float32s(n.Value())
+	if problem == "" && !shape.Eq(p.shape) {
+		problem = fmt.Sprintf("has shape %v, it had %v", shape, p.shape)
+	}
+	if problem != "" {
+		return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, p.Name, problem)
+	}
+	p.Value = value
+	if !gradient {
+		return nil
+	}
+	g, err := n.Grad()
+	if err != nil {
+		return fmt.Errorf("%w: the gradient of %q: %w", adam.ErrParams, p.Name, err)
+	}
+	grad, shape, problem := float32s(g)
+	if problem == "" && !shape.Eq(p.shape) {
+		problem = fmt.Sprintf("has shape %v, its value %v", shape, p.shape)
+	}
+	if problem != "" {
+		return fmt.Errorf("%w: the gradient of %q %s", adam.ErrParams, p.Name, problem)
+	}
+	p.Grad = grad
+	return nil
+}
+
+// float32s returns the memory of v and its shape, or in what way v is not as it must be.
+func float32s(v gorgonia.Value) (elements []float32, shape tensor.Shape, problem string) {
+	switch v := v.(type) {
+	case *gorgonia.F32:
+		return unsafe.Slice((*float32)(v), 1), tensor.ScalarShape(), ""
+	case *tensor.Dense:
+		switch {
+		case v.Dtype() != tensor.Float32:
+			return nil, nil, fmt.Sprintf("is of %v, want float32", v.Dtype())
+		case !v.IsNativelyAccessible():
+			return nil, nil, "lies in memory that Go cannot access"
+		case v.IsMasked():
+			return nil, nil, "has a mask"
+		case v.RequiresIterator() || !v.DataOrder().IsRowMajor():
+			return nil, nil, "is not row-major and contiguous"
+		}
+		return v.Float32s(), v.Shape(), ""
+	case nil:
+		return nil, nil, "is missing"
+	}
+	return nil, nil, fmt.Sprintf("is a %T, want *tensor.Dense or *gorgonia.F32", v)
+}
+
+func withoutDecay(c adam.Config) adam.Config {
+	c.WeightDecay = 0
+	return c
+}
+
+// nameOf returns the name of n, "tensor" if it has none.
+func nameOf(n gorgonia.ValueGrad) string {
+	if n, ok := n.(gorgonia.Namer); ok {
+		return n.Name()
+	}
+	return "tensor"
+}
+
+// uniqueNames gives each tensor a name of its own. It depends on the names and order of the model only, so that
+// the next run of the program finds it in a checkpoint.
+func uniqueNames(model []gorgonia.ValueGrad) []string {
+	taken := map[string]bool{}
+	for _, n := range model {
+		taken[nameOf(n)] = true // those to come as well: a node may be called "w#2"
+	}
+	names := make([]string, len(model))
+	seen := map[string]bool{}
+	for i, n := range model {
+		name := nameOf(n)
+		names[i] = name
+		for k := 2; seen[name] && taken[names[i]]; k++ {
+			names[i] = fmt.Sprintf("%s#%d", name, k)
+		}
+		seen[name], taken[names[i]] = true, true
+	}
+	return names
+}
