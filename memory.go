@@ -98,7 +98,7 @@ func (o *Optimizer) checkOverlaps() error {
 	}
 	written := o.written
 	if moved {
-		var all []span
+		all := o.spare[:0]
 		for i := range o.tensors {
 			t := &o.tensors[i]
 			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M), spanOf(t.name, "V", t.V),
@@ -107,6 +107,7 @@ func (o *Optimizer) checkOverlaps() error {
 				all = append(all, spanOf(t.name, "Grad", t.param.Grad))
 			}
 		}
+		o.spare = all
 		var err error
 		if written, err = newSpans(all); err != nil {
 			return err
@@ -121,7 +122,9 @@ func (o *Optimizer) checkOverlaps() error {
 			return err
 		}
 	}
-	o.written = written
+	if moved {
+		o.written, o.spare = written, o.written
+	}
 	for i := range o.tensors {
 		t := &o.tensors[i]
 		t.place = t.now()

@@ -105,6 +105,7 @@ type Optimizer struct {
 	tensors  []tensor // in the order of Groups
 	grid     grid
 	written  spans     // the memory that a step writes
+	spare    spans     // room for the next written
 	coeffs   []coeffs  // of this step; those of a tensor point here
 	sums     []float64 // of the squares of each cell's gradient
 	averaged bool      // the averages have begun
@@ -202,7 +203,8 @@ func (o *Optimizer) EMA(name string) []float32 {
 }
 
 // State returns the state of the named tensor, nil if there is none: the one that the steps write, for
-// looking into it or for going on from the moments of another program.
+// looking into it or for going on from the moments of another program. Its M and V may be other slices of the
+// same length, until [Optimizer.Load] makes new ones.
 func (o *Optimizer) State(name string) *State {
 	if t := o.tensor(name); t != nil {
 		return &t.State
