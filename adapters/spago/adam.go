@@ -1,0 +1,148 @@
+// Package adamspago makes the optimizer of package adam an optimization strategy of spago: Adam and AdamW on
+// float32 parameters.
+package adamspago
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fusedadam/adam"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+	"github.com/nlpodyssey/spago/optimizers"
+)
+
+var _ optimizers.OptimizationStrategy = (*Adam)(nil)
+
+func init() {
+	// Its default name, "*adam.State", is also that of the State of spago's own Adam, and gob panics at the second.
+	gob.RegisterName("github.com/fusedadam/adam.State", &adam.State{})
+}
+
+// Adam steps parameters in place. Each keeps its own moments and count of steps in its field State, as an
+// *[adam.State], which spago saves and loads with the model.
+type Adam struct {
+	Config adam.Config // of the next step; may change between steps, as LR does under a schedule
+}
+
+// OptimizeParams makes one step of p from its gradient, and drops the gradient as ZeroGrad does. Without a
+// gradient it does nothing. Any number of goroutines may call it at once, for different parameters.
+//
+// An error wraps [adam.ErrParams] (p is not stored as float32, does not require a gradient, or has a gradient of another
+// type or shape or the State of another optimizer) or is one of [adam.State.Step]. It names the shape of p, and nothing
+// has been changed.
+func (a *Adam) OptimizeParams(p *nn.Param) error {
+	if !p.HasGrad() {
+		return nil
+	}
+	t, err := newTensor(p)
+	if err != nil {
+		return err
+	}
+	return t.step(a.Config)
+}
+
+// Optimize makes one step of all parameters that have a gradient and returns when the last one is done, which
+// optimizers.Optimizer of spago v1.1.0 does not. Large models are shared out to all cores. A parameter that comes more
+// than once is stepped once.
+//
+// All parameters are checked before the first is stepped: an error that wraps [adam.ErrConfig] or [adam.ErrParams]
+// means that nothing has been changed. Another error says that a State does not fit its parameter (see
+// [adam.State.Step]); then the other parameters have been stepped.
+func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
+	if err := a.Config.Validate(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var tensors []tensor
+	elements := 0
+	seen := map[*mat.Dense[float32]]bool{}
+	for p := range parameters(ctx) {
+		if !p.HasGrad() {
+			continue
+		}
+		t, err := newTensor(p)
+		if err != nil {
+			return err
+		}
+		if !seen[t.value] {
+			seen[t.value] = true
+			tensors = append(tensors, t)
+			elements += t.value.Size()
+		}
+	}
+	errs := make([]error, len(tensors))
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < len(tensors); i = int(next.Add(1)) - 1 {
+			errs[i] = tensors[i].step(a.Config)
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(tensors), elements/share) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	return errors.Join(errs...)
+}
+
+// share is the number of elements that are worth a goroutine: less is done before the thread that it runs on has woken
+// up. Tests lower it.
+var share = 1 << 20
+
+// A tensor is a parameter that can be stepped.
+type tensor struct {
+	param       *nn.Param
+	value, grad *mat.Dense[float32]
+	state       *adam.State // nil before the first step
+}
+
+// newTensor checks that p, which has a gradient, can be stepped.
+func newTensor(p *nn.Param) (tensor, error) {
+	t := tensor{param: p}
+	var ok bool
+	if t.value, ok = p.Value().(*mat.Dense[float32]); !ok {
+		return t, unsupported(p, "its value is a %T, want a %T", p.Value(), t.value)
+	}
+	if t.grad, ok = p.Grad().(*mat.Dense[float32]); !ok {
+		return t, unsupported(p, "its gradient is a %T, want a %T", p.Grad(), t.grad)
+	}
+	if !mat.SameDims(t.value, t.grad) {
+		return t, unsupported(p, "its gradient has the shape %v", t.grad.Shape())
+	}
+	if !p.RequiresGrad() {
+		return t, unsupported(p, "it has a gradient but does not require one")
+	}
+	if t.state, ok = p.State.(*adam.State); !ok && p.State != nil {
+		other := reflect.Indirect(reflect.ValueOf(p.State)).Type().PkgPath() // the type may have the same name
+		return t, unsupported(p, "its State is a %T of package %q", p.State, other)
+	}
+	return t, nil
+}
+
+func unsupported(p *nn.Param, format string, args ...any) error {
+	return fmt.Errorf("%w: parameter of shape %v: %s", adam.ErrParams, p.Shape(), fmt.Sprintf(format, args...))
+}
+
+func (t *tensor) step(c adam.Config) error {
+	// Of a Dense matrix of the same type, Data returns the slice that the matrix is stored in, not a copy.
+	value, grad := mat.Data[float32](t.value), mat.Data[float32](t.grad)
+	state := t.state
+	if state == nil {
+		state = adam.NewState(len(value), c)
+	}
+	if err := state.Step(value, grad, c); err != nil {
+		return fmt.Errorf("adamspago: parameter of shape %v: %w", t.param.Shape(), err)
+	}
+	t.param.State = state
+	t.param.ZeroGrad()
+	return nil
+}

@@ -1,0 +1,234 @@
+package adamspago_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/losses"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+	"github.com/nlpodyssey/spago/nn/linear"
+	"github.com/nlpodyssey/spago/optimizers"
+	spagoadam "github.com/nlpodyssey/spago/optimizers/adam"
+
+	"github.com/fusedadam/adam"
+	adamspago "github.com/fusedadam/adam/adapters/spago"
+)
+
+// asSpago returns the Config with which step t, 1 for the first, is that of spago's Adam with Config c whose
+// IncExample is called once after each step.
+func asSpago(c spagoadam.Config, t float64) adam.Config {
+	q := math.Sqrt(1 - math.Pow(c.Beta2, t))
+	return adam.Config{
+		LR: c.StepSize, Beta1: c.Beta1, Beta2: c.Beta2,
+		Eps:         c.Epsilon / q,
+		WeightDecay: c.Lambda * q / (1 - math.Pow(c.Beta1, t)), Decoupled: true,
+	}
+}
+
+// asUncounted is asSpago where IncExample is never called: spago's Adam then takes all steps with the bias
+// correction of the first.
+func asUncounted(c spagoadam.Config, t float64) adam.Config {
+	config := asSpago(c, t)
+	factor := math.Sqrt(1-c.Beta2) / (1 - c.Beta1) // of StepSize: that bias correction
+	config.LR *= factor * (1 - math.Pow(c.Beta1, t)) / math.Sqrt(1-math.Pow(c.Beta2, t))
+	config.WeightDecay = c.Lambda * factor * c.StepSize / config.LR
+	return config
+}
+
+// plainly takes over what the two Configs have in common.
+func plainly(c spagoadam.Config, _ float64) adam.Config {
+	return adam.Config{LR: c.StepSize, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Epsilon, WeightDecay: c.Lambda, Decoupled: true}
+}
+
+// What README.md says of the differences from spago's own Adam and AdamW, in 300 steps. A difference is counted in
+// units of the largest |p| that the parameter ever had, or of StepSize if that is larger.
+func TestAgainstSpago(t *testing.T) {
+	c := spagoadam.NewDefaultConfig()
+	w := spagoadam.NewAdamWConfig(1e-3, 0.9, 0.999, 1e-8, 0.1)
+	large := spagoadam.NewAdamWConfig(1e-2, 0.8, 0.99, 1e-4, 0.3)
+	const steps, wide = 300, 10
+	for _, test := range []struct {
+		name            string
+		spago           spagoadam.Config
+		counts          bool    // IncExample is called
+		decades         float64 // the scales of the gradients lie in [10^-decades, 1]
+		config          func(spagoadam.Config, float64) adam.Config
+		atLeast, atMost float64
+	}{
+		{"Adam", c, true, wide, asSpago, 0, 2e-6},
+		{"AdamW", w, true, wide, asSpago, 0, 2e-5},
+		{"AdamW of other values", large, true, wide, asSpago, 0, 2e-5},
+		{"Adam that does not count", c, false, wide, asUncounted, 0, 2e-6},
+		{"AdamW that does not count", w, false, wide, asUncounted, 0, 2e-5},
+		{"Adam, Eps negligible", c, true, 2, plainly, 0, 2e-5},
+		{"Adam, Eps not negligible", c, true, wide, plainly, 0.1, math.Inf(1)},
+		{"AdamW, Eps negligible", w, true, 2, plainly, 0.01, 0.03},
+		{"Adam that does not count, plainly", c, false, 2, plainly, 0.1, math.Inf(1)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(6, 0))
+			const n = 5000
+			theirs := nn.NewParam(matrix(rng, 1, n))
+			ours := nn.NewParam(theirs.Value().(mat.Matrix))
+			scale, unit := make([]float64, n), make([]float64, n)
+			for i := range scale {
+				scale[i], unit[i] = math.Pow(10, -test.decades*rng.Float64()), test.spago.StepSize
+			}
+			host, strategy := spagoadam.New(test.spago), &adamspago.Adam{}
+			for step := range steps {
+				grad := mat.NewDense[float32](mat.WithShape(n))
+				for i, x := range values(theirs) {
+					unit[i] = max(unit[i], math.Abs(float64(x)))
+					mat.Data[float32](grad)[i] = float32(scale[i] * math.Copysign(0.5+rng.Float64(), rng.Float64()-0.5))
+				}
+				theirs.AccGrad(grad)
+				ours.AccGrad(grad)
+				strategy.Config = test.config(test.spago, float64(step+1))
+				if err := host.OptimizeParams(theirs); err != nil {
+					t.Fatal(err)
+				}
+				if err := strategy.OptimizeParams(ours); err != nil {
+					t.Fatal(err)
+				}
+				if test.counts {
+					host.IncExample()
+				}
+			}
+			worst := 0.0
+			for i, x := range values(theirs) {
+				worst = max(worst, math.Abs(float64(x)-float64(values(ours)[i]))/unit[i])
+			}
+			t.Logf("largest difference %.2g", worst)
+			if !(worst >= test.atLeast && worst <= test.atMost) {
+				t.Errorf("largest difference %.2g, want it in [%g, %g]", worst, test.atLeast, test.atMost)
+			}
+		})
+	}
+}
+
+// train trains a network 2-16-1 to multiply its inputs and returns the losses before and after. step is called in
+// each step, with the gradients of a batch in the parameters.
+func train(t *testing.T, step func(*network)) (before, after float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, 0))
+	model := &network{In: linear.New[float32](2, 16), Out: linear.New[float32](16, 1)}
+	for _, p := range []*nn.Param{model.In.W, model.Out.W} {
+		mat.SetData(p.Value(), mat.Data[float32](matrix(rng, 0.5, p.Shape()...)))
+	}
+	var loss float64
+	for i := range 200 {
+		loss = 0
+		const batch = 32
+		for range batch {
+			x := []float32{2*rng.Float32() - 1, 2*rng.Float32() - 1}
+			hidden := ag.Tanh(model.In.Forward(mat.NewDense[float32](mat.WithBacking(x)))[0])
+			y := model.Out.Forward(hidden)[0]
+			miss := losses.MSE(y, mat.Scalar(x[0]*x[1]), true)
+			loss += miss.Value().Item().F64() / batch
+			if err := ag.Backward(miss); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 0 {
+			before = loss
+		}
+		step(model)
+		for _, p := range model.params() {
+			if p.HasGrad() {
+				t.Fatal("a gradient is left after the step")
+			}
+		}
+	}
+	return before, loss
+}
+
+// A network of spago learns as well as with spago's Adam, and to the same bits by spago's Optimizer and by Optimize.
+func TestTraining(t *testing.T) {
+	config := adam.Default()
+	config.LR = 0.01
+	strategy := &adamspago.Adam{Config: config}
+	before, ours := train(t, func(m *network) {
+		if err := strategy.Optimize(nn.Parameters(m)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	byOptimizer := func(strategy optimizers.OptimizationStrategy, after func()) float64 {
+		_, loss := train(t, func(m *network) {
+			if err := optimizers.New(nn.Parameters(m), strategy).Optimize(); err != nil {
+				t.Fatal(err)
+			}
+			await(t, m.params())
+			after()
+		})
+		return loss
+	}
+	oursByOptimizer := byOptimizer(strategy, func() {})
+	host := spagoadam.New(spagoadam.NewConfig(config.LR, config.Beta1, config.Beta2, config.Eps))
+	theirs := byOptimizer(host, host.IncExample)
+	t.Logf("loss %.6g, in the end %.6g, with spago's Adam %.6g", before, ours, theirs)
+	if !(ours < before/30) {
+		t.Errorf("the loss has only gone from %g to %g", before, ours)
+	}
+	if ours != oursByOptimizer {
+		t.Errorf("loss %g by Optimize, %g by spago's Optimizer", ours, oursByOptimizer)
+	}
+	if !(math.Abs(ours-theirs) < 1e-2*theirs) {
+		t.Errorf("loss %g, with spago's Adam %g", ours, theirs)
+	}
+}
+
+// A run of spago's Adam goes on from its State.
+func TestTakeOver(t *testing.T) {
+	c := spagoadam.NewConfig(1e-2, 0.9, 0.999, 1e-8)
+	host, strategy := spagoadam.New(c), &adamspago.Adam{}
+	theirs, ours := parameters(), parameters()
+	both := func(step uint64) {
+		for _, params := range [][]*nn.Param{theirs, ours} {
+			accumulate(step, params)
+		}
+		strategy.Config = asSpago(c, float64(step+1))
+		for i := range theirs {
+			if err := host.OptimizeParams(theirs[i]); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if step < 10 {
+				err = host.OptimizeParams(ours[i])
+			} else {
+				err = strategy.OptimizeParams(ours[i])
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		host.IncExample()
+	}
+	for step := range uint64(10) {
+		both(step)
+	}
+	for _, p := range ours {
+		p.State = takeOver(p.State.(*spagoadam.State), host.TimeStep)
+	}
+	for step := range uint64(10) {
+		both(10 + step)
+	}
+	worst := 0.0
+	for i := range theirs {
+		for j, x := range values(theirs[i]) {
+			worst = max(worst, math.Abs(float64(x)-float64(values(ours[i])[j])))
+		}
+	}
+	t.Logf("largest difference %.2g", worst)
+	if worst > 1e-6 {
+		t.Errorf("largest difference %.2g", worst)
+	}
+}
+
+// takeOver returns the State with which to go on after spago's Adam, whose IncExample was called after each step.
+// In spago's State, V is the first moment and M the second.
+func takeOver(s *spagoadam.State, timeStep int) *adam.State {
+	return &adam.State{T: uint64(timeStep - 1), M: mat.Data[float32](s.V), V: mat.Data[float32](s.M)}
+}
