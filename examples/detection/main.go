@@ -18,10 +18,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/plots"
 	"github.com/fusedadam/adam/examples/internal/progress"
@@ -47,19 +47,12 @@ func main() {
 	flag.StringVar(&o.picture, "picture", "", "PNG `file` for held-out scenes with the boxes found")
 	flag.StringVar(&o.plot, "plot", "", "PNG or SVG `file` for the curve of the loss")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 500 -scenes 200")
-	flag.Parse()
-	if *quick {
-		o.steps, o.scenes = 500, 200
-	}
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "detection: unexpected argument %q\n", flag.Arg(0))
-		flag.Usage()
-		os.Exit(2)
-	}
-	if err := run(o); err != nil {
-		fmt.Fprintln(os.Stderr, "detection:", err)
-		os.Exit(1)
-	}
+	command.Run("detection", func() error {
+		if *quick {
+			o.steps, o.scenes = 500, 200
+		}
+		return run(o)
+	})
 }
 
 func run(o options) error {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -10,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/schedule"
@@ -156,11 +155,5 @@ func parallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// checksum returns the CRC-32 of all parameters: two runs that differ in one bit differ here.
-func (t *trainer) checksum() uint32 {
-	var bytes []byte
-	for _, p := range t.nets[0].memory.Values {
-		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(p))
-	}
-	return crc32.ChecksumIEEE(bytes)
-}
+// checksum returns that of all parameters.
+func (t *trainer) checksum() uint32 { return checksum.Of(t.nets[0].memory.Values) }

@@ -10,31 +10,24 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
 	"runtime"
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/progress"
 	"github.com/fusedadam/adam/internal/models"
 )
 
 func main() {
 	quick := flag.Bool("quick", false, "a run of a few seconds: without GPT-2, which takes 3.2 GB of memory")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "dropin: unexpected argument %q\n", flag.Arg(0))
-		flag.Usage()
-		os.Exit(2)
-	}
-	networks, each := models.All, 3*time.Second
-	if *quick {
-		networks, each = networks[:2], time.Second/4
-	}
-	if err := run(networks, each); err != nil {
-		fmt.Fprintln(os.Stderr, "dropin:", err)
-		os.Exit(1)
-	}
+	command.Run("dropin", func() error {
+		networks, each := models.All, 3*time.Second
+		if *quick {
+			networks, each = networks[:2], time.Second/4
+		}
+		return run(networks, each)
+	})
 }
 
 // run measures all shapes of the networks, each for about the given time.

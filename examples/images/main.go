@@ -20,10 +20,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/progress"
 	"gonum.org/v1/plot/plotter"
@@ -50,19 +50,12 @@ func main() {
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
 	flag.StringVar(&o.picture, "picture", "", "PNG `file` to draw the wrong answers to, the most confident first")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -epochs 2 -images 10000")
-	flag.Parse()
-	if *quick {
-		o.epochs, o.images = 2, 10000
-	}
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "images: unexpected argument %q\n", flag.Arg(0))
-		flag.Usage()
-		os.Exit(2)
-	}
-	if err := run(o); err != nil {
-		fmt.Fprintln(os.Stderr, "images:", err)
-		os.Exit(1)
-	}
+	command.Run("images", func() error {
+		if *quick {
+			o.epochs, o.images = 2, 10000
+		}
+		return run(o)
+	})
 }
 
 func run(o options) error {

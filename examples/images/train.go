@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	adamgorgonia "github.com/fusedadam/adam/adapters/gorgonia"
+	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/schedule"
@@ -169,13 +168,11 @@ func score(answers []answer) (accuracy, loss float64) {
 	return accuracy / n, loss / n
 }
 
-// checksum returns the CRC-32 of all parameters: two runs that differ in one bit differ here.
+// checksum returns that of all parameters.
 func (t *trainer) checksum() uint32 {
-	var bytes []byte
+	var values [][]float32
 	for _, p := range t.params {
-		for _, x := range p.value.Float32s() {
-			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(x))
-		}
+		values = append(values, p.value.Float32s())
 	}
-	return crc32.ChecksumIEEE(bytes)
+	return checksum.Of(values...)
 }

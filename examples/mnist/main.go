@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/progress"
 )
@@ -59,19 +60,12 @@ func main() {
 	flag.IntVar(&o.every, "every", 0, "steps between checkpoints (default: an epoch)")
 	flag.BoolVar(&o.resume, "resume", false, "go on from the checkpoint, if there is one; without -resume it is written over")
 	quick := flag.Bool("quick", false, "a run of a few seconds: -epochs 2")
-	flag.Parse()
-	if *quick {
-		o.epochs = 2
-	}
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "mnist: unexpected argument %q\n", flag.Arg(0))
-		flag.Usage()
-		os.Exit(2)
-	}
-	if err := run(o); err != nil {
-		fmt.Fprintln(os.Stderr, "mnist:", err)
-		os.Exit(1)
-	}
+	command.Run("mnist", func() error {
+		if *quick {
+			o.epochs = 2
+		}
+		return run(o)
+	})
 }
 
 func run(o options) error {

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/internal/plain"
@@ -200,13 +199,5 @@ func (t *trainer) distance() float64 {
 	return d
 }
 
-// checksum returns the CRC-32 of all parameters: two runs that differ in one bit differ here.
-func (t *trainer) checksum() uint32 {
-	var bytes []byte
-	for _, w := range t.params {
-		for _, p := range w.Value {
-			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(p))
-		}
-	}
-	return crc32.ChecksumIEEE(bytes)
-}
+// checksum returns that of all parameters.
+func (t *trainer) checksum() uint32 { return checksum.Of(t.net.memory.Values) }

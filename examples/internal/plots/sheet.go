@@ -51,7 +51,7 @@ func (s *Sheet) Image(i int, pixels []float32, text string) {
 	s.text(at.Add(image.Pt(0, -3)), text, color.Black)
 }
 
-// Box draws a rectangle into image i, with its corners in pixels of the image, and the text at its upper left.
+// Box draws a rectangle into image i, with its corners in pixels of the image, and the text on a label at its upper left.
 func (s *Sheet) Box(i int, x0, y0, x1, y1 float64, c color.Color, text string) {
 	at := s.origin(i)
 	scale := func(v float64) int { return int(min(max(v, 0), float64(s.side))*float64(s.zoom) + 0.5) }
@@ -61,7 +61,11 @@ func (s *Sheet) Box(i int, x0, y0, x1, y1 float64, c color.Color, text string) {
 	line(image.Rect(r.Min.X, r.Max.Y-1, r.Max.X, r.Max.Y))
 	line(image.Rect(r.Min.X, r.Min.Y, r.Min.X+1, r.Max.Y))
 	line(image.Rect(r.Max.X-1, r.Min.Y, r.Max.X, r.Max.Y))
-	s.text(r.Min.Add(image.Pt(2, 11)), text, c)
+	if text != "" {
+		label := image.Rect(0, 0, 7*len(text)+2, 13).Add(r.Min)
+		line(label)
+		s.text(label.Min.Add(image.Pt(1, 10)), text, color.Black)
+	}
 }
 
 func (s *Sheet) text(at image.Point, text string, c color.Color) {

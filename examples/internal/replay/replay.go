@@ -5,11 +5,8 @@ package replay
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/gob"
 	"fmt"
-	"hash/fnv"
-	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -17,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/checksum"
 )
 
 // Recording is what the steps of a training were given. Its fields are exported for encoding/gob.
@@ -85,7 +83,7 @@ func Main(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Printf("%s %d %x\n", adam.Kernel(), w, checksum(end))
+		fmt.Printf("%s %d %x\n", adam.Kernel(), w, sum(end))
 	}
 	os.Exit(0)
 }
@@ -103,7 +101,7 @@ func (r *Recording) Check(t *testing.T, groups []adam.Group) {
 	if parameters < enough || len(r.Steps) == 0 {
 		t.Fatalf("%d parameters, %d steps: workers share a step of %d parameters or more", parameters, len(r.Steps), enough)
 	}
-	if checksum(groups) == checksum(r.Start) {
+	if sum(groups) == sum(r.Start) {
 		t.Fatal("the training has changed nothing")
 	}
 	path := t.TempDir() + "/recording"
@@ -114,7 +112,7 @@ func (r *Recording) Check(t *testing.T, groups []adam.Group) {
 	if err := os.WriteFile(path, data.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := checksum(groups)
+	want := sum(groups)
 	for _, kernel := range adam.Kernels() {
 		cmd := exec.Command(os.Args[0]) // the kernel is chosen once, at the start of a process
 		cmd.Env = append(os.Environ(), "ADAM_KERNEL="+kernel, file+"="+path)
@@ -167,17 +165,13 @@ func (r *Recording) run(workers int) ([]adam.Group, error) {
 	return o.Groups, nil
 }
 
-// checksum is a digest of all bits of the parameters.
-func checksum(groups []adam.Group) uint64 {
-	h := fnv.New64a()
+// sum returns the checksum of all parameters.
+func sum(groups []adam.Group) uint32 {
+	var values [][]float32
 	for _, g := range groups {
 		for _, p := range g.Params {
-			for _, x := range p.Value {
-				var b [4]byte
-				binary.LittleEndian.PutUint32(b[:], math.Float32bits(x))
-				h.Write(b[:])
-			}
+			values = append(values, p.Value)
 		}
 	}
-	return h.Sum64()
+	return checksum.Of(values...)
 }
