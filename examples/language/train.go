@@ -1,0 +1,157 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/schedule"
+)
+
+// maxNorm is the largest norm of the gradients: larger ones are scaled down to it.
+const maxNorm = 1
+
+// trainer trains a network with one [adam.Optimizer].
+type trainer struct {
+	options
+	text            text
+	net             *network
+	opt             *adam.Optimizer
+	rate            schedule.Schedule
+	inputs, targets []int // the sequences of a step, one after the other
+
+	trainTime, adamTime time.Duration // of all steps, and of the optimizer in them
+}
+
+func newTrainer(t text, o options) (*trainer, error) {
+	s := size{alphabet: len(t.alphabet), context: o.context, width: o.width, heads: o.heads, layers: o.layers}
+	net := newNetwork(s, o.seed, o.batch)
+	decaying, others := net.params()
+	config := adam.DefaultW()
+	config.Beta2 = 0.99 // the steps are small, and their gradients change faster than 0.999 can follow
+	config.WeightDecay = 0.1
+	noDecay := config
+	noDecay.WeightDecay = 0
+	opt, err := adam.New(adam.Options{MaxNorm: maxNorm},
+		adam.Group{Config: config, Params: decaying}, adam.Group{Config: noDecay, Params: others})
+	if err != nil {
+		return nil, err
+	}
+	warm := max(1, o.steps/20)
+	return &trainer{
+		options: o,
+		text:    t,
+		net:     net,
+		opt:     opt,
+		rate:    schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, o.steps-warm)),
+		inputs:  make([]int, o.batch*o.context),
+		targets: make([]int, o.batch*o.context),
+	}, nil
+}
+
+// step makes the next step, on sequences from random places of the training part, and returns their loss before it, in
+// bits per character.
+func (t *trainer) step() (bits float64, err error) {
+	start := time.Now()
+	defer func() { t.trainTime += time.Since(start) }()
+	bits = t.gradients()
+	t.setRate()
+	return bits, t.update()
+}
+
+// gradients sets the gradients of the next step and returns the loss in bits per character.
+func (t *trainer) gradients() float64 {
+	rng := rand.New(rand.NewPCG(t.seed, 1+t.opt.T))
+	for i := range t.batch {
+		begin := rng.IntN(t.text.held - t.context)
+		copy(t.inputs[i*t.context:][:t.context], t.text.ids[begin:])
+		copy(t.targets[i*t.context:][:t.context], t.text.ids[begin+1:])
+	}
+	return t.net.gradients(t.inputs, t.targets) / math.Ln2
+}
+
+// setRate sets the learning rate of the next step.
+func (t *trainer) setRate() {
+	for i := range t.opt.Groups {
+		t.opt.Groups[i].Config.LR = t.lr * t.rate(t.opt.T)
+	}
+}
+
+// update makes one optimizer step from the gradients in the network.
+func (t *trainer) update() error {
+	start := time.Now()
+	_, err := t.opt.Step()
+	t.adamTime += time.Since(start)
+	return err
+}
+
+// window is a sequence of inputs from begin on, of whose predictions those from row first on count.
+type window struct{ begin, first int }
+
+// windows covers a text of n characters so that each from held on is predicted once, from a window of context
+// characters of which at least half come before it. So windows begin half a window apart, the first of them in the
+// training part, as the context of an n-gram does; the last is moved back to end where the text does.
+func windows(held, n, context int) []window {
+	var all []window
+	for next := held; next < n; {
+		begin := min(next-1-context/2, n-1-context)
+		all = append(all, window{begin, next - 1 - begin})
+		next = begin + context + 1
+	}
+	return all
+}
+
+// heldOut returns the mean bits per character of the part held out.
+func (t *trainer) heldOut() float64 {
+	all := windows(t.text.held, len(t.text.ids), t.context)
+	sums := make([]float64, len(all))
+	t.net.each(func(i int, r *replica) {
+		for ; i < len(all); i += t.batch {
+			w := all[i]
+			z := r.forward(t.text.ids[w.begin:][:t.context])
+			z.Rows, z.Data = z.Rows-w.first, z.Data[w.first*z.Stride:]
+			targets := t.text.ids[w.begin+1+w.first:][:z.Rows]
+			sums[i] = layers.CrossEntropy(z, targets, layers.Head(r.dz, z.Rows)) * float64(z.Rows)
+		}
+	})
+	sum := 0.0
+	for _, s := range sums {
+		sum += s
+	}
+	return sum / math.Ln2 / float64(len(t.text.ids)-t.text.held)
+}
+
+// sample goes on from the end of the training part for n characters, each drawn from the probabilities of the network
+// to the power of 1/temperature. With temperature 0 it takes the most probable one.
+func (t *trainer) sample(n int, temperature float64) string {
+	rng := rand.New(rand.NewPCG(t.seed, math.MaxUint64))
+	ids := slices.Clone(t.text.ids[t.text.held-t.context : t.text.held])
+	for range n {
+		z := t.net.replicas[0].forward(ids[len(ids)-t.context:])
+		ids = append(ids, draw(rng, layers.Row(z, t.context-1), temperature))
+	}
+	return t.text.decode(ids[t.context:])
+}
+
+// draw returns an index of z, with the probabilities of its softmax to the power of 1/temperature.
+func draw(rng *rand.Rand, z []float32, temperature float64) int {
+	best := layers.Argmax(z)
+	if temperature == 0 {
+		return best
+	}
+	weights, sum := make([]float64, len(z)), 0.0
+	for i, a := range z {
+		weights[i] = math.Exp((float64(a) - float64(z[best])) / temperature)
+		sum += weights[i]
+	}
+	r := sum * rng.Float64()
+	for i, w := range weights {
+		if r -= w; r < 0 {
+			return i
+		}
+	}
+	return best // what rounding has left of r
+}
