@@ -45,7 +45,7 @@ func command(args []string) error {
 		return docs(*dir, *check)
 	}
 	quick := flags.Bool("quick", false, "train for some steps only, and write nothing")
-	resume := flags.Bool("resume", false, "go on with a comparison that was stopped; its seconds are then those of several sessions")
+	resume := flags.Bool("resume", false, "go on with a comparison that was stopped; its seconds are then those of several runs of the program")
 	data := flags.String("data", "", "`folder` of MNIST's four .gz files (default: in the module cache)")
 	text := flags.String("text", "", "`file` of the text (default: Newton's Opticks, in GOROOT)")
 	_ = flags.Parse(args)
