@@ -1,14 +1,14 @@
-// Command language trains a character-level transformer, in the shape of the ports of llm.c: one slice holds all
-// parameters and another all gradients, the layers are written over blas32, and the tensors that the Optimizer of
-// package adam knows are named parts of the two slices. It clips by norm, has a warm-up and a cosine, and lets only the
+// Command language trains a character-level transformer, in the shape of the ports of llm.c: parameters, gradients and both
+// moments lie in one slice each, the layers are written over blas32, and the tensors that the Optimizer of package adam
+// knows are named parts of these slices. It clips by norm, has a warm-up and a cosine, and lets only the
 // weights of dense layers decay. The text is Newton's Opticks, which comes with Go's sources.
 //
 //	go run ./examples/language -plot loss.svg
 //
 // The measure is bits per character on the last tenth of the text, which is held out. It is compared with a 5-gram
 // model with the interpolation of Witten and Bell, which is counted from the same nine tenths and predicts the same
-// characters. The network gets to 2.06 bits, the 5-gram model to 2.19, in 320 seconds of CPU time, of which two cores share
-// nearly all. At the end, the network writes a sample.
+// characters. The network gets to 2.06 bits in 320 seconds of CPU time, which the cores share; the 5-gram model needs
+// 2.19. At the end, the network writes a sample.
 //
 // A seed repeats a run bit by bit with any number of cores, as the checksum at the end shows. On another architecture
 // gonum adds in another order.

@@ -19,6 +19,7 @@ type trainer struct {
 	options
 	text            text
 	net             *network
+	m, v            []float32 // moments of all parameters, which opt steps
 	opt             *adam.Optimizer
 	rate            schedule.Schedule
 	inputs, targets []int // the sequences of a step, one after the other
@@ -40,16 +41,32 @@ func newTrainer(t text, o options) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, v := flattenMoments(opt, net.memory)
 	warm := max(1, o.steps/20)
 	return &trainer{
 		options: o,
 		text:    t,
 		net:     net,
+		m:       m,
+		v:       v,
 		opt:     opt,
 		rate:    schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, o.steps-warm)),
 		inputs:  make([]int, o.batch*o.context),
 		targets: make([]int, o.batch*o.context),
 	}, nil
+}
+
+// flattenMoments lays the moments of all tensors into two slices, in the order of the parameters, as llm.c has them.
+func flattenMoments(opt *adam.Optimizer, memory *layers.Memory) (m, v []float32) {
+	m, v = make([]float32, len(memory.Values)), make([]float32, len(memory.Values))
+	at := 0
+	for _, p := range memory.Params() {
+		end := at + len(p.Value)
+		state := opt.State(p.Name)
+		state.M, state.V = m[at:end:end], v[at:end:end]
+		at = end
+	}
+	return m, v
 }
 
 // step makes the next step, on sequences from random places of the training part, and returns their loss before it, in

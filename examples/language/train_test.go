@@ -60,6 +60,11 @@ func TestTrain(t *testing.T) {
 		t.Errorf("%.3f bits after %d steps, %.3f held out, want less than two thirds of %.3f", last, o.steps, held, first)
 	}
 	recording.Check(t, tr.opt.Groups)
+	for i := range tr.m {
+		if (tr.m[i] == 0 || tr.v[i] == 0) && tr.net.memory.Grads[i] != 0 {
+			t.Fatalf("the moments of parameter %d are not in the flat slices", i)
+		}
+	}
 
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	again := mustTrainer(t, text, o)
