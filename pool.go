@@ -165,7 +165,7 @@ func (s *sleeper) wait(ready func() bool) {
 		}
 		// Either wake sees that s is asleep, or s sees here what was made true before. That needs the order of a store
 		// and the load after it, on both sides. Go's Store and Load have it, but the arm64 emulation of qemu 7.2
-		// swaps them (in a tenth of the cases); it keeps the order after a Swap or Add, which cost the same.
+		// swaps them (in a tenth of the cases); it keeps the order after a Swap or an Add.
 		s.asleep.Swap(true)
 		if ready() && s.asleep.CompareAndSwap(true, false) {
 			return
