@@ -21,7 +21,7 @@ import (
 )
 
 // Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value that
-// was wrong. Whenever one is returned, nothing has been changed.
+// is wrong. Whenever one is returned, nothing has changed.
 var (
 	ErrConfig  = errors.New("adam: bad config")
 	ErrLength  = errors.New("adam: lengths differ")
@@ -31,7 +31,7 @@ var (
 
 // Config holds the hyper-parameters of one step. It is plain data and may change from step to step,
 // as LR does under a schedule. The zero value of a field is that value and never means a default:
-// begin with [Default] or [DefaultW].
+// begin with [Default] or [DefaultW]. The zero Config as a whole is an error.
 //
 // LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1).
 type Config struct {
@@ -66,27 +66,37 @@ func DefaultW() Config {
 }
 
 // Validate returns an error that wraps [ErrConfig] and names the first field that is out of range.
+// The zero Config is an error too: it moves nothing, and is one that somebody forgot to fill.
 // [State.Step] makes the same check.
 func (c Config) Validate() error {
 	if c.valid() {
 		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrConfig, c.fault())
+}
+
+// fault says what is wrong with a config that is not valid.
+func (c *Config) fault() string {
+	if *c == (Config{}) {
+		return "the Config is the zero value: begin with Default() or DefaultW()"
 	}
 	for _, f := range []struct {
 		name  string
 		value float64
 	}{{"LR", c.LR}, {"Eps", c.Eps}, {"WeightDecay", c.WeightDecay}} {
 		if !inRange(f.value) {
-			return fmt.Errorf("%w: %s = %v, want a number in [0, %v]", ErrConfig, f.name, f.value, math.MaxFloat32)
+			return fmt.Sprintf("%s = %v, want a number in [0, %v]", f.name, f.value, math.MaxFloat32)
 		}
 	}
 	if !isRate(c.Beta1) {
-		return fmt.Errorf("%w: Beta1 = %v, want a number in [0, 1)", ErrConfig, c.Beta1)
+		return fmt.Sprintf("Beta1 = %v, want a number in [0, 1)", c.Beta1)
 	}
-	return fmt.Errorf("%w: Beta2 = %v, want a number in [0, 1)", ErrConfig, c.Beta2)
+	return fmt.Sprintf("Beta2 = %v, want a number in [0, 1)", c.Beta2)
 }
 
 func (c *Config) valid() bool {
-	return inRange(c.LR) && inRange(c.Eps) && inRange(c.WeightDecay) && isRate(c.Beta1) && isRate(c.Beta2)
+	return inRange(c.LR) && inRange(c.Eps) && inRange(c.WeightDecay) &&
+		isRate(c.Beta1) && isRate(c.Beta2) && *c != (Config{})
 }
 
 func inRange(x float64) bool { return x >= 0 && x <= math.MaxFloat32 } // false for NaN
@@ -136,9 +146,12 @@ func (s *State) Step(p, g []float32, c Config) error {
 	if len(g) != n || len(m) != n || len(v) != n || c.AMSGrad && len(x) != n {
 		return lengthError(n, len(g), len(m), len(v), len(x), c.AMSGrad)
 	}
-	if overlap(p, g) || overlap(p, m) || overlap(p, v) || overlap(g, m) || overlap(g, v) || overlap(m, v) ||
-		c.AMSGrad && (overlap(p, x) || overlap(g, x) || overlap(m, x) || overlap(v, x)) {
-		return overlapError(p, g, m, v, x)
+	at := [...]uintptr{address(p), address(g), address(m), address(v), address(x)}
+	if overlap(at[0], at[1], n) || overlap(at[0], at[2], n) || overlap(at[0], at[3], n) ||
+		overlap(at[1], at[2], n) || overlap(at[1], at[3], n) || overlap(at[2], at[3], n) ||
+		c.AMSGrad && (overlap(at[0], at[4], n) || overlap(at[1], at[4], n) ||
+			overlap(at[2], at[4], n) || overlap(at[3], at[4], n)) {
+		return overlapError(at, n)
 	}
 	if s.T == math.MaxUint64 {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
@@ -153,26 +166,29 @@ func (s *State) Step(p, g []float32, c Config) error {
 func lengthError(p, g, m, v, x int, amsgrad bool) error {
 	vmax := ""
 	if amsgrad {
-		vmax = fmt.Sprintf(", VMax %d (AMSGrad)", x)
+		vmax = fmt.Sprintf(", VMax %d", x)
+		if x == 0 {
+			vmax += fmt.Sprintf(" (AMSGrad needs State.VMax = make([]float32, %d))", p)
+		}
 	}
 	return fmt.Errorf("%w: p %d, g %d, M %d, V %d%s", ErrLength, p, g, m, v, vmax)
 }
 
-// overlap reports whether the elements of a and b, of one length, share memory.
-func overlap(a, b []float32) bool {
-	size := 4 * uintptr(len(a))
-	distance := uintptr(unsafe.Pointer(unsafe.SliceData(a))) - uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	return distance < size || -distance < size
-}
+// address returns where the elements of s lie. Errors speak of addresses and not of slices, so that
+// the caller's arrays need not escape to the heap.
+func address(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+
+// overlap reports whether n elements at a and n at b share memory.
+func overlap(a, b uintptr, n int) bool { return a-b < 4*uintptr(n) || b-a < 4*uintptr(n) }
 
 // overlapError names the first two of the slices that overlap.
-func overlapError(slices ...[]float32) error {
+func overlapError(at [5]uintptr, n int) error {
 	names := [...]string{"p", "g", "M", "V", "VMax"}
-	for j, b := range slices {
-		for i, a := range slices[:j] {
-			if len(a) == len(b) && overlap(a, b) {
-				return fmt.Errorf("%w: %s at %p and %s at %p, %d elements each",
-					ErrOverlap, names[i], a, names[j], b, len(a))
+	for j, b := range at {
+		for i, a := range at[:j] {
+			if overlap(a, b, n) {
+				return fmt.Errorf("%w: %s at %#x and %s at %#x, %d elements each",
+					ErrOverlap, names[i], a, names[j], b, n)
 			}
 		}
 	}

@@ -105,6 +105,14 @@ type groupJSON struct {
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step would give
 // the same, or [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64].
 func (o *Optimizer) Save(w io.Writer) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
+	return o.save(w)
+}
+
+func (o *Optimizer) save(w io.Writer) error {
 	entries, err := o.entries()
 	if err != nil {
 		return err
@@ -183,10 +191,10 @@ func (o *Optimizer) entries() ([]entry, error) {
 		if amsgrad {
 			add(pieceVMax, t.VMax)
 		}
-		if o.options.EMADecay > 0 && o.averaged {
+		if t.begun {
 			add(pieceEMA, t.average)
 		}
-		if o.options.SaveParams {
+		if o.Options.SaveParams {
 			add(pieceValue, p.Value)
 		}
 		return nil

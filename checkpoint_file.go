@@ -13,6 +13,10 @@ import (
 // that file behind; the next SaveFile writes over it. Two goroutines or programs must not save to one path at
 // the same time. A symbolic link at path is replaced, not followed.
 func (o *Optimizer) SaveFile(path string) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
 	temporary := path + ".tmp"
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
@@ -30,7 +34,7 @@ func (o *Optimizer) SaveFile(path string) error {
 
 // saveTo writes the checkpoint to f, closes it and gives it the name path.
 func (o *Optimizer) saveTo(f *os.File, path string) error {
-	if err := o.Save(f); err != nil {
+	if err := o.save(f); err != nil {
 		_ = f.Close()
 		return err
 	}

@@ -33,6 +33,10 @@ import (
 // well as that of the reader if there was one. It names what was expected and what was there, and
 // nothing has changed.
 func (o *Optimizer) Load(r io.Reader) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
 	if err := o.eachTensor(func(*Group, *Param, *tensor) error { return nil }); err != nil {
 		return err
 	}
@@ -180,7 +184,7 @@ func (l *loader) metadata(metadata []safetensors.Meta, header []byte) error {
 		return fmt.Errorf("%s = %s, want a number", keyScale, safetensors.Quote(scale))
 	}
 	if !isScale(l.scale) {
-		return fmt.Errorf("%s: %w", keyScale, scaleError(l.scale))
+		return fmt.Errorf("%s: %s", keyScale, scaleFault(l.scale))
 	}
 	if err := l.parseGroups(values[keyGroups]); err != nil {
 		return fmt.Errorf("%s: %w", keyGroups, err)
@@ -314,10 +318,10 @@ func (l *loader) allocate(tensors []safetensors.Tensor) error {
 		}
 		has[i][what], found[what] = true, true
 	}
-	if found[pieceEMA] && o.options.EMADecay == 0 {
+	if found[pieceEMA] && o.Options.EMADecay == 0 {
 		return errors.New("there is a moving average of the parameters, and EMADecay is not set")
 	}
-	if len(o.tensors) > 0 && o.options.SaveParams && !found[pieceValue] {
+	if len(o.tensors) > 0 && o.Options.SaveParams && !found[pieceValue] {
 		return errors.New("there are no parameters, and SaveParams is set")
 	}
 	i := 0
@@ -338,13 +342,13 @@ func (l *loader) allocate(tensors []safetensors.Tensor) error {
 			i++
 		}
 	}
-	if o.options.SaveParams {
+	if o.Options.SaveParams {
 		l.values = make([][]float32, len(o.tensors))
 	}
 	for i := range l.tensors {
 		t := &l.tensors[i]
 		t.name, t.n = o.tensors[i].name, o.tensors[i].n
-		t.allocate(has[i][pieceVMax], o.options.EMADecay > 0)
+		t.allocate(has[i][pieceVMax], o.Options.EMADecay > 0 || o.tensors[i].average != nil)
 		if l.values != nil {
 			l.values[i] = make([]float32, t.n)
 		}
@@ -418,22 +422,44 @@ func (l *loader) skip(n int64) error {
 // commit makes the checkpoint the state of the optimizer. Nothing can fail here.
 func (l *loader) commit() {
 	o := l.o
-	o.T, o.GradScale, o.averaged = l.step, l.scale, l.averaged
+	o.T, o.GradScale, o.normed = l.step, l.scale, false
 	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
 		g.Config = l.configs[j]
 		for _, p := range g.Params {
 			t, fresh := &o.tensors[i], &l.tensors[i]
-			t.State, t.average = fresh.State, fresh.average
-			t.place = place{} // to be checked, also where the memory happens to lie where it lay once
+			t.restore(fresh, l.averaged)
 			if l.values != nil {
 				copy(p.Value, l.values[i])
 			}
-			if !l.averaged {
+			if !t.begun {
 				copy(t.average, p.Value)
 			}
 			i++
 		}
 	}
+}
+
+// restore gives t what was loaded: new slices, but copies where the memory is the caller's.
+func (t *tensor) restore(from *tensor, averaged bool) {
+	t.begun = averaged && len(from.average) > 0
+	if t.given == nil {
+		*t.State = *from.State
+	} else {
+		t.T = from.T
+		copy(t.M, from.M)
+		copy(t.V, from.V)
+		if len(t.VMax) == len(from.VMax) {
+			copy(t.VMax, from.VMax)
+		} else {
+			t.VMax = from.VMax
+		}
+	}
+	if t.lent {
+		copy(t.average, from.average)
+	} else {
+		t.average = from.average
+	}
+	t.place = place{} // The new memory is to be checked, even if it lies where the old one lay.
 }

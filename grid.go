@@ -2,11 +2,12 @@ package adam
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
-// A grid is the work of a step, cut by tensor and position alone: cells of one tile at most, in the order
-// of the tensors' names, gathered into chunks of about a tile that workers take one at a time.
+// A grid is the work of a step, cut by tensor and position alone: cells of at most one tile, in the
+// order of the tensors' names, gathered into chunks of about a tile that workers take one at a time.
 type grid struct {
 	cells    []cell
 	chunks   []int // chunk i is cells[chunks[i]:chunks[i+1]]
@@ -64,7 +65,7 @@ func (o *Optimizer) do(chunk, worker int) {
 		case o.pass == stepPass:
 			o.stepCell(t, c, worker)
 		case t.param.Grad == nil:
-			// no part of the norm: its sum has been 0 from the beginning, or is from when it had a gradient
+			// It has no part in the norm, and the sum of an earlier gradient must go.
 			if o.pass == sumPass {
 				o.sums[from+i] = 0
 			}
@@ -82,35 +83,80 @@ func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
 	if t.coeffs != nil {
 		grad := t.param.Grad[c.from:c.to]
 		g, x := grad, []float32(nil)
-		if o.scratch != nil {
+		if o.Options.MaxValue > 0 {
 			g = o.scratch[worker][:len(grad)]
-			clampTile(g, grad, o.clampBy, float32(o.options.MaxValue))
+			clampTile(g, grad, o.clampBy, float32(o.Options.MaxValue))
 		}
 		if t.coeffs.amsgrad {
 			x = t.VMax[c.from:c.to]
 		}
 		stepTile(p, g, t.M[c.from:c.to], t.V[c.from:c.to], x, t.coeffs)
-		if o.options.ZeroGrad {
+		if o.Options.ZeroGrad {
 			clear(grad)
 		}
 	}
-	if o.options.EMADecay > 0 {
+	if o.Options.EMADecay > 0 {
 		e := t.average[c.from:c.to]
-		if o.averaged {
-			averageTile(e, p, float32(1-o.options.EMADecay))
+		if t.begun {
+			averageTile(e, p, float32(1-o.Options.EMADecay))
 		} else {
 			copy(e, p)
 		}
 	}
 }
 
-// sumOfSquares returns the sum of the squares of all gradients, added up cell by cell in the order of the
-// grid, whoever computed them. It is finite if and only if all gradients are.
-func (o *Optimizer) sumOfSquares() float64 {
+// sumOfSquares computes o.squares, the sum of the squares of all gradients, added up cell by cell in the
+// order of the grid, whoever computed them. It is finite if and only if all gradients are.
+func (o *Optimizer) sumOfSquares() {
+	o.normed = false
 	o.run(sumPass)
-	sum := 0.0
+	o.squares = 0
 	for _, s := range o.sums {
-		sum += s
+		o.squares += s
 	}
-	return sum
+}
+
+// nonFinite returns the name of the first tensor whose sum of squares is not finite.
+func (o *Optimizer) nonFinite() string {
+	for i, s := range o.sums {
+		if !(s <= math.MaxFloat64) {
+			return o.tensors[o.grid.cells[i].tensor].name
+		}
+	}
+	return ""
+}
+
+// remember takes the marks of the gradients whose squares are known.
+func (o *Optimizer) remember() {
+	o.marks = o.marks[:0]
+	for _, c := range o.grid.cells {
+		o.marks = append(o.marks, mark(o.gradient(c)))
+	}
+	o.normed = true
+}
+
+// unchanged reports whether the gradients still have their marks.
+func (o *Optimizer) unchanged() bool {
+	for i, c := range o.grid.cells {
+		if o.marks[i] != mark(o.gradient(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *Optimizer) gradient(c cell) []float32 {
+	if g := o.tensors[c.tensor].param.Grad; g != nil {
+		return g[c.from:c.to]
+	}
+	return nil
+}
+
+// mark is a fingerprint of a few elements of g (FNV-1a).
+func mark(g []float32) uint64 {
+	h := uint64(14695981039346656037)
+	for i := 0; i < len(g); i += 1 + len(g)/8 {
+		h = (h ^ uint64(math.Float32bits(g[i]))) * 1099511628211
+	}
+	return h
 }

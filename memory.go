@@ -13,10 +13,10 @@ func moments(n, k int) [][]float32 {
 		line = 64 / 4   // floats in a cache line
 		page = 4096 / 4 // floats after which the sets of an L1 cache recur
 	)
-	// One block for all, in which each moment begins on a cache line. Large slices of Go begin on a page,
-	// so parameters and gradients usually are at offset 0 of it; there, the moments begin skew, 2·skew and
-	// 3·skew further, lest equal offsets meet in one set of the L1 cache. Slices that lie a large power of
-	// two apart collide beyond the caches as well, which one page more avoids.
+	// All moments share one block, and each begins on a cache line. Large slices of Go begin on a page,
+	// so parameters and gradients usually are at offset 0 of one. The moments of large tensors begin
+	// skew, 2·skew and 3·skew further: equal offsets would meet in one set of the L1 cache. Slices a large
+	// power of two apart collide beyond the caches as well, which one page more avoids.
 	start, stride := 0, (n+line-1)&^(line-1)
 	if stride >= page/2 {
 		skew := page/4 + line
@@ -42,7 +42,7 @@ type span struct {
 }
 
 func spanOf(tensor, part string, s []float32) span {
-	at := uintptr(unsafe.Pointer(unsafe.SliceData(s)))
+	at := address(s)
 	return span{at, at + 4*uintptr(len(s)), tensor, part}
 }
 
@@ -76,34 +76,40 @@ func (s spans) check(a span) error {
 
 func overlapOf(a, b span) error { return fmt.Errorf("%w: %v and %v", ErrOverlap, a, b) }
 
-// A place is where the slices of a tensor lay when they were last checked for overlaps.
+// A place is where the slices of a tensor lay when they were last checked for overlaps. All but VMax
+// have the tensor's length.
 type place struct {
-	written [4]uintptr // Value, M, V, VMax
+	written [5]uintptr // Value, M, V, VMax, EMA
+	vmax    int        // length of VMax
 	grad    uintptr
 }
 
 func (t *tensor) now() place {
-	at := func(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
-	return place{[4]uintptr{at(t.param.Value), at(t.M), at(t.V), at(t.VMax)}, at(t.param.Grad)}
+	return place{
+		[...]uintptr{address(t.param.Value), address(t.M), address(t.V), address(t.VMax), address(t.average)},
+		len(t.VMax), address(t.param.Grad),
+	}
 }
 
 // checkOverlaps returns an error if a slice that a step writes overlaps with any other, and otherwise
 // remembers where they all lie. Gradients may overlap with each other as long as they are not zeroed.
 func (o *Optimizer) checkOverlaps() error {
-	moved := false
+	zero := o.Options.ZeroGrad
+	moved := zero != o.gradsWritten
 	for i := range o.tensors {
 		t := &o.tensors[i]
 		now := t.now()
-		moved = moved || now.written != t.place.written || o.options.ZeroGrad && now.grad != t.place.grad
+		moved = moved || now.written != t.place.written || now.vmax != t.place.vmax ||
+			zero && now.grad != t.place.grad
 	}
 	written := o.written
 	if moved {
 		all := o.spare[:0]
 		for i := range o.tensors {
 			t := &o.tensors[i]
-			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M), spanOf(t.name, "V", t.V),
-				spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.average))
-			if o.options.ZeroGrad {
+			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M),
+				spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.average))
+			if zero {
 				all = append(all, spanOf(t.name, "Grad", t.param.Grad))
 			}
 		}
@@ -115,7 +121,7 @@ func (o *Optimizer) checkOverlaps() error {
 	}
 	for i := range o.tensors {
 		t := &o.tensors[i]
-		if o.options.ZeroGrad || !moved && t.now().grad == t.place.grad {
+		if zero || !moved && t.now().grad == t.place.grad {
 			continue
 		}
 		if err := written.check(spanOf(t.name, "Grad", t.param.Grad)); err != nil {
@@ -123,7 +129,7 @@ func (o *Optimizer) checkOverlaps() error {
 		}
 	}
 	if moved {
-		o.written, o.spare = written, o.written
+		o.written, o.spare, o.gradsWritten = written, o.written, zero
 	}
 	for i := range o.tensors {
 		t := &o.tensors[i]

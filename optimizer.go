@@ -6,41 +6,54 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Errors of [New], [Optimizer.Step] and the checkpoints, beside those of [State.Step].
 var (
 	ErrParams = errors.New("adam: bad parameters")
 	ErrClosed = errors.New("adam: optimizer is closed")
+	ErrBusy   = errors.New("adam: optimizer is in use by another goroutine")
 )
 
 // Param is a parameter tensor, of any shape, as a flat slice.
 type Param struct {
 	Name  string    // unique among all groups: the key in checkpoints
 	Value []float32 // the parameters, which a step updates in place
-	Grad  []float32 // their gradient, one per parameter; may be another slice in every step. nil: the tensor is not stepped
+	// Grad is the gradient, one per parameter. It may be another slice in every step. A tensor whose
+	// Grad is nil is not stepped.
+	Grad []float32
+
+	// State is the tensor's state in the caller's memory, for runtimes that keep moments of their own.
+	// It is used as it is, so its moments and T count. With nil [New] allocates a state.
+	State *State
+	// EMA is the memory of the average, one value per parameter, which counts as begun. With nil the
+	// average is allocated when Options.EMADecay asks for one, and begins at the next step.
+	EMA []float32
 }
 
-// Group holds the tensors that are stepped with one Config, which may change between steps, as LR does
-// under a schedule.
+// Group holds the tensors that are stepped with one Config. It may change between steps, as LR does
+// under a schedule. Tensors with a learning rate of their own are a group each.
 type Group struct {
 	Config Config
 	Params []Param
 }
 
-// Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step on all
-// cores.
+// Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step on
+// all cores. Every step reads them anew from Optimizer.Options; only Workers must not change.
 type Options struct {
-	// Workers is the number of goroutines that share a step, the caller's included: 0 means GOMAXPROCS, which
-	// respects a container's CPU quota, and 1 the caller's alone. Small steps never leave it. The bits of the
-	// result do not depend on it.
+	// Workers is the number of goroutines that share a step, the caller's included: 0 means GOMAXPROCS,
+	// which respects a container's CPU quota, and 1 the caller's alone. Small steps never leave it. The
+	// bits of the result do not depend on it. After [New] it is fixed: another number is an error.
+	// Between steps a helper spins for some 70 µs before it sleeps.
 	Workers int
 
-	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together: where it is
-	// larger, all are multiplied by MaxNorm/(norm+1e-6) (torch.nn.utils.clip_grad_norm_). +Inf clips nothing
-	// and makes Stats.GradNorm known. If a gradient is NaN or Inf the factor is NaN or 0, as in PyTorch; see
-	// SkipNonFinite.
+	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together: where
+	// it is larger, all are multiplied by MaxNorm/(norm+1e-6) (torch.nn.utils.clip_grad_norm_). +Inf
+	// clips nothing and makes Stats.GradNorm known. If a gradient is NaN or Inf the factor is NaN or 0,
+	// as in PyTorch; see SkipNonFinite.
 	MaxNorm float64
 
 	// MaxValue > 0 clips each element of the gradients to [-MaxValue, MaxValue]
@@ -51,13 +64,14 @@ type Options struct {
 	// torch.amp.GradScaler does (found_inf).
 	SkipNonFinite bool
 
-	// ZeroGrad sets all gradients to zero once the step has read them, also where it is skipped. Without it
-	// gradients are only read.
+	// ZeroGrad sets all gradients to zero once the step has read them, also where it is skipped. Without
+	// it gradients are only read.
 	ZeroGrad bool
 
-	// EMADecay, in (0, 1), keeps an exponential moving average of the parameters, see [Optimizer.EMA]: after
-	// each step average += (1-EMADecay)·(parameter-average), and after the first the average is the parameters
-	// themselves (torch.optim.swa_utils.get_ema_multi_avg_fn). 0 keeps none.
+	// EMADecay, in (0, 1), keeps an exponential moving average of the parameters, see [Optimizer.EMA]:
+	// after each step average += (1-EMADecay)·(parameter-average), and after its first step the average
+	// is the parameters themselves (torch.optim.swa_utils.get_ema_multi_avg_fn). 0 moves no average. For
+	// a warm-up set it before each step, for instance to min(decay, (1+T)/(10+T)).
 	EMADecay float64
 
 	// SaveParams includes the parameters in checkpoints: Save writes them, and Load restores them.
@@ -73,7 +87,8 @@ func (o *Options) validate() error {
 	case !inRange(o.MaxValue) || o.MaxValue > 0 && float32(o.MaxValue) == 0:
 		return fmt.Errorf("%w: MaxValue = %v, want 0 or a positive float32", ErrConfig, o.MaxValue)
 	case o.MaxNorm > 0 && o.MaxValue > 0:
-		return fmt.Errorf("%w: MaxNorm = %v and MaxValue = %v, want at most one of them", ErrConfig, o.MaxNorm, o.MaxValue)
+		return fmt.Errorf("%w: MaxNorm = %v and MaxValue = %v, want at most one of them",
+			ErrConfig, o.MaxNorm, o.MaxValue)
 	case !isRate(o.EMADecay):
 		return fmt.Errorf("%w: EMADecay = %v, want a number in [0, 1)", ErrConfig, o.EMADecay)
 	}
@@ -82,195 +97,383 @@ func (o *Options) validate() error {
 
 // Stats is what a step of an [Optimizer] has to say.
 type Stats struct {
-	T        uint64  // completed steps, this one included unless it was skipped
-	GradNorm float64 // global norm of the gradients divided by GradScale, before clipping; 0 without MaxNorm and SkipNonFinite, which need it
-	Skipped  bool    // a gradient was NaN or Inf and SkipNonFinite is set: nothing has changed
+	T uint64 // completed steps, this one included unless it was skipped
+	// GradNorm is the global norm of the gradients divided by GradScale, before clipping. It is 0 without
+	// MaxNorm and SkipNonFinite, which need it.
+	GradNorm float64
+	Skipped  bool // a gradient is NaN or Inf and SkipNonFinite is set: nothing has changed
+	Stepped  int  // tensors that were stepped: those with a gradient; 0 if the step was skipped
+	// NonFinite names the first tensor, in the order of the names, whose gradient has a NaN or Inf. It is
+	// known where GradNorm is.
+	NonFinite string
 }
 
 // Optimizer makes all that lies between the end of a backward pass and the next forward pass, of many
-// tensors, in one pass over them; two with clipping by norm or SkipNonFinite, whose first only reads the
-// gradients. Each tensor counts its own steps, as in PyTorch: those in which it had a gradient.
+// tensors, in one pass over them; two with clipping by norm or SkipNonFinite, whose first only reads
+// the gradients. Each tensor counts its own steps, as in PyTorch: those in which it had a gradient.
+// The bias corrections depend on that count, which is State(name).T, and not on Optimizer.T.
 //
 // The result has the same bits for any number of workers, any kernel, and any order and grouping of the
 // tensors.
 //
-// An Optimizer must not be used by two goroutines at once; different ones may. Between steps
-// the caller may write Configs, Grad and Value of Groups, GradScale and T.
+// An Optimizer comes from [New] and is not copied. It must not be used by two goroutines at once: the
+// second one gets [ErrBusy]. Different ones may. Between steps the caller may write the exported
+// fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value and Grad.
 type Optimizer struct {
-	Groups    []Group // as given to New: Configs and slices may change, names and their order may not
-	GradScale float64 // the gradients were multiplied by it (loss scaling), and are divided by it in the step; 1 by default
-	T         uint64  // completed steps, what a schedule depends on
+	// Groups are copies of those given to [New]. Configs may change between steps, and Value and Grad may
+	// be other slices. To add, remove or reorder tensors, use [Optimizer.Regroup].
+	Groups  []Group
+	Options Options
+	// GradScale is the factor by which the gradients were multiplied (loss scaling, or the number of
+	// backward passes that were added up). A step divides them by it. The default is 1.
+	GradScale float64
+	// T counts completed steps, on which schedules depend. To go on from another program, set it and the
+	// T of each State.
+	T uint64
+	// Metadata is saved in checkpoints and loaded from them: whatever else a run needs to go on. Keys
+	// must not begin with "adam.".
+	Metadata map[string]string
 
-	options  Options
-	tensors  []tensor // in the order of Groups
-	grid     grid
-	written  spans     // the memory that a step writes
-	spare    spans     // room for the next written
-	coeffs   []coeffs  // of this step; those of a tensor point here
-	sums     []float64 // of the squares of each cell's gradient
-	averaged bool      // the averages have begun
-	scratch  [][]float32
-	pool     *pool
-	pass     pass
-	clampBy  float32 // multiplier of the gradients before they are clamped
+	self    uintptr     // its own address: a copy has another
+	busy    atomic.Bool // a method is at work
+	workers int         // Options.Workers as given to New
+	checked Options     // the last valid Options
+	model
+	pool    *pool
+	cleanup runtime.Cleanup
+	pass    pass
+	scratch [][]float32 // a tile for each worker, with MaxValue
+	clampBy float32     // multiplier of the gradients before they are clamped
+	squares float64     // sum of the squares of all gradients
+	normed  bool        // squares are those of the gradients that marks remember
+}
+
+// A model is the tensors of an optimizer and what is made for them.
+type model struct {
+	tensors      []tensor       // in the order of Groups
+	index        map[string]int // of tensors, by name
+	grid         grid
+	written      spans     // the memory that a step writes
+	spare        spans     // room for the next written
+	gradsWritten bool      // the gradients are among written
+	coeffs       []coeffs  // of this step; those of a tensor point here
+	sums         []float64 // of the squares of each cell's gradient
+	marks        []uint64  // of each cell's gradient, see mark
 }
 
 // tensor is a Param and what the optimizer knows of it.
 type tensor struct {
-	State
+	*State
+	given   *State // Param.State
 	name    string
 	n       int
 	average []float32 // EMA of the parameters, or empty
-	param   *Param    // as of this step
-	coeffs  *coeffs   // as of this step; nil: not stepped
+	begun   bool      // the average has begun
+	lent    bool      // the average lies in the caller's memory
+	param   *Param    // in Groups
+	coeffs  *coeffs   // of this step; nil: not stepped
 	place   place     // where its slices lay when they were last checked
 }
 
-// New returns an optimizer of the given groups, before its first step. It keeps groups and the slices in
-// them, and allocates the moments. An error wraps [ErrConfig], [ErrParams] (a name that is not unique or no
-// UTF-8), [ErrLength] or [ErrOverlap].
+// New returns an optimizer of the given groups, before its first step. It copies groups and their
+// Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It allocates
+// the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a name that is not
+// unique or no UTF-8), [ErrLength] or [ErrOverlap].
 //
 // [Optimizer.Close] ends the goroutines of an optimizer that has more than one worker.
 func New(options Options, groups ...Group) (*Optimizer, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
-	o := &Optimizer{Groups: slices.Clone(groups), GradScale: 1, options: options}
-	names := map[string]bool{}
-	for i, g := range groups {
-		o.Groups[i].Params = slices.Clone(g.Params)
-		for _, p := range g.Params {
-			if names[p.Name] || !utf8.ValidString(p.Name) {
-				return nil, fmt.Errorf("%w: name %q is not unique or not UTF-8", ErrParams, p.Name)
-			}
-			names[p.Name] = true
-			o.tensors = append(o.tensors, tensor{name: p.Name, n: len(p.Value)})
-		}
-	}
-	_ = o.eachTensor(func(g *Group, p *Param, t *tensor) error { // Groups are as given to New
-		t.allocate(g.Config.AMSGrad, options.EMADecay > 0)
-		copy(t.average, p.Value)
-		return nil
-	})
-	o.grid = newGrid(o.tensors)
-	o.coeffs = make([]coeffs, 0, len(o.tensors))
-	o.sums = make([]float64, len(o.grid.cells))
-	if err := o.check(); err != nil {
+	o := &Optimizer{Options: options, GradScale: 1, workers: options.Workers, checked: options}
+	o.self = uintptr(unsafe.Pointer(o))
+	if err := o.arrange(groups, nil); err != nil {
 		return nil, err
 	}
-	workers := options.Workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	workers = max(1, min(workers, o.grid.elements/share))
-	if options.MaxValue > 0 {
-		for range workers {
-			o.scratch = append(o.scratch, moments(tile, 1)[0])
-		}
-	}
-	o.pool = newPool(workers)
-	runtime.AddCleanup(o, (*pool).close, o.pool)
+	o.hire()
 	return o, nil
 }
 
-// allocate gives t moments, and an average if asked.
+// Regroup makes groups the tensors of o, as New does: to unfreeze, add, remove, reorder or resize
+// tensors, or to put them into other groups. A tensor that o has under the same name and with the same
+// number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it others.
+// Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options and Metadata
+// stay. For an addition, give it append(slices.Clone(o.Groups), more).
+//
+// On an error, which is one of [New] or [ErrClosed], nothing has changed.
+func (o *Optimizer) Regroup(groups ...Group) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
+	if o.pool.closed.Load() {
+		return ErrClosed
+	}
+	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
+	if err := fresh.arrange(groups, o); err != nil {
+		return err
+	}
+	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
+	if workers := o.crew(); workers != len(o.pool.parts) {
+		o.cleanup.Stop()
+		o.pool.close()
+		o.hire()
+	}
+	return nil
+}
+
+// arrange gives o the groups, with the states of the tensors that before has as well.
+func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
+	o.Groups, o.index = slices.Clone(groups), map[string]int{}
+	for i, g := range groups {
+		o.Groups[i].Params = slices.Clone(g.Params)
+		for _, p := range g.Params {
+			if _, ok := o.index[p.Name]; ok || !utf8.ValidString(p.Name) {
+				return fmt.Errorf("%w: name %q is not unique or not UTF-8", ErrParams, p.Name)
+			}
+			o.index[p.Name] = len(o.tensors)
+			o.tensors = append(o.tensors, newTensor(p, g.Config.AMSGrad, o.Options.EMADecay > 0, before))
+		}
+	}
+	o.grid = newGrid(o.tensors)
+	o.coeffs = make([]coeffs, 0, len(o.tensors))
+	o.sums = make([]float64, len(o.grid.cells))
+	return o.check()
+}
+
+// newTensor returns the tensor of p. Its state and average are those of p, else those of before, else
+// new ones.
+func newTensor(p Param, amsgrad, average bool, before *Optimizer) tensor {
+	t := tensor{
+		name: p.Name, n: len(p.Value), State: p.State, given: p.State,
+		average: p.EMA, begun: p.EMA != nil, lent: p.EMA != nil,
+	}
+	if old := before.tensor(p.Name); old != nil && old.n == t.n {
+		if t.State == nil {
+			t.State = old.State
+		}
+		if t.average == nil || address(t.average) == address(old.average) {
+			t.average, t.begun = old.average, old.begun
+		}
+	}
+	kept := t.average != nil
+	t.allocate(amsgrad, average)
+	if !kept {
+		copy(t.average, p.Value)
+	}
+	return t
+}
+
+// allocate gives t the moments and the average that it lacks.
 func (t *tensor) allocate(amsgrad, average bool) {
-	k := 2
-	if amsgrad {
-		k++
+	average = average && t.average == nil
+	k := 0
+	if t.State == nil {
+		k = 2
+		if amsgrad {
+			k++
+		}
 	}
 	if average {
 		k++
 	}
+	if k == 0 {
+		return
+	}
 	s := moments(t.n, k)
-	t.M, t.V = s[0], s[1]
-	if amsgrad {
-		t.VMax = s[2]
+	if t.State == nil {
+		t.State = &State{M: s[0], V: s[1]}
+		if amsgrad {
+			t.VMax = s[2]
+		}
 	}
 	if average {
 		t.average = s[k-1]
 	}
 }
 
-// EMA returns the moving average of the parameters of the named tensor: the slice that the steps write, not
-// a copy. It is nil without Options.EMADecay or such a tensor. Before the first step it holds the
-// parameters as they were given to [New].
+// crew returns the number of workers that the elements of all tensors are worth.
+func (o *Optimizer) crew() int {
+	workers := o.workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return max(1, min(workers, o.grid.elements/share))
+}
+
+// hire starts the workers.
+func (o *Optimizer) hire() {
+	o.pool = newPool(o.crew())
+	o.cleanup = runtime.AddCleanup(o, (*pool).close, o.pool)
+}
+
+// enter begins the work of a method, which ends with leave. It fails if another goroutine is in one, or
+// if New has not made o.
+func (o *Optimizer) enter() error {
+	if o == nil || o.self != uintptr(unsafe.Pointer(o)) {
+		return fmt.Errorf("%w: this Optimizer is a copy or was not made by New", ErrParams)
+	}
+	if !o.busy.CompareAndSwap(false, true) {
+		return ErrBusy
+	}
+	return nil
+}
+
+func (o *Optimizer) leave() { o.busy.Store(false) }
+
+// EMA returns the moving average of the parameters of the named tensor: the slice that the steps write,
+// not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay was ever set
+// nor Param.EMA. Before its first step it holds the parameters.
 func (o *Optimizer) EMA(name string) []float32 {
-	if t := o.tensor(name); t != nil && o.options.EMADecay > 0 {
+	if t := o.tensor(name); t != nil {
 		return t.average
 	}
 	return nil
 }
 
 // State returns the state of the named tensor, nil if there is none: the one that the steps write, for
-// looking into it or for going on from the moments of another program. Its M and V may be other slices of the
-// same length, until [Optimizer.Load] makes new ones.
+// looking into it or for going on from the moments of another program. Its slices may be replaced by
+// others of the same length, until [Optimizer.Load] makes new ones. A group whose AMSGrad is switched
+// on late needs State(name).VMax = make([]float32, n).
 func (o *Optimizer) State(name string) *State {
 	if t := o.tensor(name); t != nil {
-		return &t.State
+		return t.State
 	}
 	return nil
 }
 
 func (o *Optimizer) tensor(name string) *tensor {
-	for i := range o.tensors {
-		if t := &o.tensors[i]; t.name == name {
-			return t
-		}
+	if o == nil {
+		return nil
+	}
+	if i, ok := o.index[name]; ok {
+		return &o.tensors[i]
 	}
 	return nil
 }
 
-// Close ends the goroutines of o. Any further step gives [ErrClosed]. It may be called twice.
-func (o *Optimizer) Close() { o.pool.close() }
+// Close ends the goroutines of o. Any further step gives [ErrClosed]. It may be called twice. The only
+// errors are [ErrBusy] and, for an Optimizer that New has not made, [ErrParams].
+func (o *Optimizer) Close() error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
+	o.pool.close()
+	return nil
+}
 
 // Step makes one step of all tensors that have a gradient. It does not allocate.
 //
-// An error wraps [ErrConfig], [ErrParams], [ErrLength], [ErrOverlap], [ErrSteps] or [ErrClosed] and names
-// the group or tensor; nothing has been changed.
+// An error wraps [ErrConfig], [ErrParams], [ErrLength], [ErrOverlap], [ErrSteps], [ErrClosed] or
+// [ErrBusy] and names the group or tensor; nothing has changed.
+//
+// A step that panics, because the memory of a slice is gone (see [runtime/debug.SetPanicOnFault]), has
+// counted no tensor, but some may have been stepped: the optimizer is closed.
 func (o *Optimizer) Step() (Stats, error) {
-	if o.pool.closed.Load() {
-		return Stats{T: o.T}, ErrClosed
+	if err := o.enter(); err != nil {
+		return Stats{}, err
 	}
-	if err := o.check(); err != nil {
-		return Stats{T: o.T}, err
+	defer o.leave()
+	stats := Stats{T: o.T}
+	if err := o.ready(); err != nil {
+		return stats, err
 	}
-	o.raceHooks()
+	if o.T == math.MaxUint64 {
+		return stats, fmt.Errorf("%w: Optimizer.T = %d", ErrSteps, o.T)
+	}
 	o.pool.begin(o.grid.elements)
 	defer o.pool.end()
-	stats := Stats{T: o.T}
 	clip := 1.0
-	if o.options.MaxNorm > 0 || o.options.SkipNonFinite {
-		squares := o.sumOfSquares()
-		stats.GradNorm = math.Sqrt(squares) / o.GradScale
-		if o.options.SkipNonFinite && !(squares <= math.MaxFloat64) {
+	if o.Options.MaxNorm > 0 || o.Options.SkipNonFinite {
+		if !o.normed || !o.unchanged() {
+			o.sumOfSquares()
+		}
+		stats.GradNorm = math.Sqrt(o.squares) / o.GradScale
+		finite := o.squares <= math.MaxFloat64
+		if !finite {
+			stats.NonFinite = o.nonFinite()
+		}
+		if o.Options.SkipNonFinite && !finite {
 			stats.Skipped = true
-			if o.options.ZeroGrad {
+			if o.Options.ZeroGrad {
 				o.run(zeroPass)
 			}
 			return stats, nil
 		}
-		if o.options.MaxNorm > 0 && o.options.MaxNorm <= math.MaxFloat64 {
-			clip = min(1, o.options.MaxNorm/(stats.GradNorm+1e-6))
+		if o.Options.MaxNorm > 0 && o.Options.MaxNorm <= math.MaxFloat64 {
+			clip = min(1, o.Options.MaxNorm/(stats.GradNorm+1e-6))
 		}
 	}
-	o.prepare(clip / o.GradScale)
+	o.normed = false
+	stats.Stepped = o.prepare(clip / o.GradScale)
 	o.run(stepPass)
-	o.averaged = true
-	o.T++
+	o.count()
 	stats.T = o.T
 	return stats, nil
 }
 
-// prepare counts the step of each tensor and computes its scalars, with scale as the multiplier of the
-// gradients. Tensors of one group with the same count share them.
-func (o *Optimizer) prepare(scale float64) {
+// Norm returns the global norm of the gradients divided by GradScale, as in Stats.GradNorm. It makes
+// the checks of Step and the pass over the gradients. The Step that follows does not repeat the pass, so
+// that a program can look at the norm and decide: step, or leave the step out and call
+// [Optimizer.ZeroGrad].
+//
+// If the gradients are written or replaced in between, Step makes the pass again. It notices that by
+// the addresses and by a few elements of each 8192, so call Norm again after a change of single
+// elements.
+func (o *Optimizer) Norm() (float64, error) {
+	if err := o.enter(); err != nil {
+		return 0, err
+	}
+	defer o.leave()
+	if err := o.ready(); err != nil {
+		return 0, err
+	}
+	o.pool.begin(o.grid.elements)
+	defer o.pool.end()
+	o.sumOfSquares()
+	o.remember()
+	return math.Sqrt(o.squares) / o.GradScale, nil
+}
+
+// ZeroGrad sets all gradients to zero. It makes the checks of Step.
+func (o *Optimizer) ZeroGrad() error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
+	if err := o.ready(); err != nil {
+		return err
+	}
+	o.pool.begin(o.grid.elements)
+	defer o.pool.end()
+	o.normed = false
+	o.run(zeroPass)
+	return nil
+}
+
+// ready checks that passes can be made.
+func (o *Optimizer) ready() error {
+	if o.pool.closed.Load() {
+		return ErrClosed
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	o.raceHooks()
+	return nil
+}
+
+// prepare computes the scalars of each tensor's next step, with scale as the multiplier of the
+// gradients, and returns the number of tensors to step. Tensors of one group with the same count share
+// their scalars.
+func (o *Optimizer) prepare(scale float64) int {
 	o.clampBy = float32(scale)
-	if o.options.MaxValue > 0 {
+	if o.Options.MaxValue > 0 {
 		scale = 1
 	}
 	o.coeffs = o.coeffs[:0]
-	i := 0
+	stepped, i := 0, 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
 		var k *coeffs
@@ -281,15 +484,28 @@ func (o *Optimizer) prepare(scale float64) {
 			if t.coeffs = nil; t.param.Grad == nil {
 				continue
 			}
-			t.T++
-			if k == nil || t.T != count {
+			if k == nil || t.T+1 != count {
 				o.coeffs = append(o.coeffs, coeffs{}) // within its capacity: the others stay where they are
-				k, count = &o.coeffs[len(o.coeffs)-1], t.T
+				k, count = &o.coeffs[len(o.coeffs)-1], t.T+1
 				k.set(&g.Config, count, scale)
 			}
 			t.coeffs = k
+			stepped++
 		}
 	}
+	return stepped
+}
+
+// count counts a step that is done.
+func (o *Optimizer) count() {
+	for i := range o.tensors {
+		t := &o.tensors[i]
+		if t.coeffs != nil {
+			t.T++
+		}
+		t.begun = t.begun || o.Options.EMADecay > 0
+	}
+	o.T++
 }
 
 // check looks at all that a step is about to use, before it writes anything.
@@ -297,10 +513,11 @@ func (o *Optimizer) check() error {
 	if err := o.checkConfigs(); err != nil {
 		return err
 	}
-	moved := false
+	moved := o.Options.ZeroGrad != o.gradsWritten
 	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
 		t.param = p
-		if len(t.M) != t.n || len(t.V) != t.n || len(p.Grad) != t.n && p.Grad != nil || g.Config.AMSGrad && len(t.VMax) != t.n {
+		if len(t.M) != t.n || len(t.V) != t.n || g.Config.AMSGrad && len(t.VMax) != t.n ||
+			len(p.Grad) != t.n && p.Grad != nil || len(t.average) != t.n && t.average != nil {
 			return t.lengthError(g.Config.AMSGrad)
 		}
 		if t.T == math.MaxUint64 {
@@ -310,38 +527,77 @@ func (o *Optimizer) check() error {
 		return nil
 	})
 	if err == nil && moved {
+		o.normed = false
 		err = o.checkOverlaps()
+	}
+	if err == nil {
+		o.furnish()
 	}
 	return err
 }
 
+// furnish allocates what Options ask for that was not asked for before.
+func (o *Optimizer) furnish() {
+	if o.Options.EMADecay > 0 {
+		for i := range o.tensors {
+			if t := &o.tensors[i]; t.average == nil {
+				t.allocate(false, true)
+				copy(t.average, t.param.Value)
+			}
+		}
+	}
+	if o.Options.MaxValue > 0 {
+		for len(o.scratch) < o.crew() {
+			o.scratch = append(o.scratch, moments(tile, 1)[0])
+		}
+	}
+}
+
 func (o *Optimizer) checkConfigs() error {
 	if !isScale(o.GradScale) {
-		return scaleError(o.GradScale)
+		return fmt.Errorf("%w: %s", ErrConfig, scaleFault(o.GradScale))
+	}
+	if o.Options != o.checked {
+		if err := o.Options.validate(); err != nil {
+			return err
+		}
+		if o.Options.Workers != o.workers {
+			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New, after which it is fixed",
+				ErrConfig, o.Options.Workers, o.workers)
+		}
+		o.checked = o.Options
 	}
 	for j := range o.Groups {
-		if c := &o.Groups[j].Config; !c.valid() {
-			return fmt.Errorf("adam: Groups[%d]: %w", j, c.Validate())
+		g := &o.Groups[j]
+		if c := &g.Config; !c.valid() && (len(g.Params) > 0 || *c != (Config{})) {
+			return fmt.Errorf("%w: Groups[%d]: %s", ErrConfig, j, c.fault())
 		}
 	}
 	return nil
 }
 
-// eachTensor calls f for all tensors in the order of Groups, of which it checks that they hold the tensors
-// given to New.
+// eachTensor calls f for all tensors in the order of Groups. It checks that Groups hold the tensors
+// given to New or Regroup.
 func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) error {
+	const regroup = "use Regroup to add, remove or reorder tensors"
 	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
 		for k := range g.Params {
 			p := &g.Params[k]
 			if i == len(o.tensors) || p.Name != o.tensors[i].name {
-				return fmt.Errorf("%w: Groups[%d].Params[%d] is %q, not as given to New", ErrParams, j, k, p.Name)
+				return fmt.Errorf("%w: Groups[%d].Params[%d] is %q, not as given to New: %s",
+					ErrParams, j, k, p.Name, regroup)
 			}
 			t := &o.tensors[i]
 			i++
 			if len(p.Value) != t.n {
-				return fmt.Errorf("%w: %q had %d elements in New; Value %d", ErrLength, t.name, t.n, len(p.Value))
+				return fmt.Errorf("%w: %q had %d elements in New; Value %d: use Regroup to resize a tensor",
+					ErrLength, t.name, t.n, len(p.Value))
+			}
+			if p.State != t.given || t.lent && address(p.EMA) != address(t.average) {
+				return fmt.Errorf("%w: %q has another State or EMA than in New: use Regroup to give it others",
+					ErrParams, t.name)
 			}
 			if err := f(g, p, t); err != nil {
 				return err
@@ -349,25 +605,32 @@ func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) erro
 		}
 	}
 	if i < len(o.tensors) {
-		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New", ErrParams, i, len(o.tensors))
+		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: %s",
+			ErrParams, i, len(o.tensors), regroup)
 	}
 	return nil
 }
 
 func isScale(x float64) bool { return x > 0 && inRange(x) && inRange(1/x) }
 
-func scaleError(x float64) error {
-	return fmt.Errorf("%w: GradScale = %v, want a positive number within the range of float32", ErrConfig, x)
+func scaleFault(x float64) string {
+	return fmt.Sprintf("GradScale = %v, want a positive number within the range of float32", x)
 }
 
 func (t *tensor) lengthError(amsgrad bool) error {
-	vmax, grad := "", "nil"
+	more, grad := "", "nil"
 	if amsgrad {
-		vmax = fmt.Sprintf(", VMax %d (AMSGrad)", len(t.VMax))
+		more = fmt.Sprintf(", VMax %d", len(t.VMax))
+		if len(t.VMax) == 0 {
+			more += fmt.Sprintf(" (AMSGrad needs State(%q).VMax = make([]float32, %d))", t.name, t.n)
+		}
+	}
+	if t.average != nil {
+		more += fmt.Sprintf(", EMA %d", len(t.average))
 	}
 	if t.param.Grad != nil {
 		grad = fmt.Sprint(len(t.param.Grad))
 	}
-	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s", ErrLength, t.name, t.n,
-		len(t.param.Value), grad, len(t.M), len(t.V), vmax)
+	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s",
+		ErrLength, t.name, t.n, len(t.param.Value), grad, len(t.M), len(t.V), more)
 }

@@ -64,7 +64,7 @@ func benchOptimizer(b *testing.B, options Options, group Group) *Optimizer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(o.Close)
+	b.Cleanup(func() { _ = o.Close() })
 	return o
 }
 

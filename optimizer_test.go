@@ -203,7 +203,7 @@ func TestOptimizerPyTorchTrajectories(t *testing.T) {
 		r, err := c.Check(func(s *operands.State, p, g []float32, c operands.Config) error {
 			if o == nil || len(p) != len(o.State("a").M) || len(p) > 0 && &o.Groups[0].Params[0].Value[0] != &p[0] {
 				var err error
-				if o, err = New(Options{}, Group{Config(c), []Param{{"a", p, g}}}); err != nil {
+				if o, err = New(Options{}, Group{Config(c), []Param{{Name: "a", Value: p, Grad: g}}}); err != nil {
 					return err
 				}
 				*o.State("a") = State(*s)
@@ -225,7 +225,7 @@ func unchangedBy(t *testing.T, o *Optimizer, kind error, f func() error, parts .
 	t.Helper()
 	snapshot := func() string {
 		var s strings.Builder
-		fmt.Fprint(&s, o.T, o.averaged)
+		fmt.Fprint(&s, o.T, begun(o))
 		for i := range o.tensors {
 			x := &o.tensors[i]
 			fmt.Fprint(&s, x.name, x.T, x.M, x.V, x.VMax, x.average)
@@ -255,8 +255,8 @@ func TestOptimizerErrors(t *testing.T) {
 		ams := DefaultW()
 		ams.AMSGrad = true
 		opt, err := New(o,
-			Group{Default(), []Param{{"a", mem[0:10], mem[100:110]}, {"b", mem[10:30], mem[110:130]}}},
-			Group{}, Group{ams, []Param{{"c", mem[30:35], mem[130:135]}, {"none", mem[40:40], nil}}})
+			Group{Default(), []Param{{Name: "a", Value: mem[0:10], Grad: mem[100:110]}, {Name: "b", Value: mem[10:30], Grad: mem[110:130]}}},
+			Group{}, Group{ams, []Param{{Name: "c", Value: mem[30:35], Grad: mem[130:135]}, {Name: "none", Value: mem[40:40]}}})
 		require.NoError(t, err)
 		_, err = opt.Step()
 		require.NoError(t, err)
@@ -278,7 +278,7 @@ func TestOptimizerErrors(t *testing.T) {
 		"empty gradient":           {func(o *Optimizer) { o.Groups[0].Params[1].Grad = []float32{} }, ErrLength, []string{`"b"`, "Value 20", "Grad 0"}},
 		"short value":              {func(o *Optimizer) { p := &o.Groups[0].Params[0]; p.Value = p.Value[1:] }, ErrLength, []string{`"a" had 10`, "Value 9"}},
 		"moment lost":              {func(o *Optimizer) { o.State("b").V = nil }, ErrLength, []string{`"b"`, "V 0"}},
-		"AMSGrad turned on":        {func(o *Optimizer) { o.Groups[0].Config.AMSGrad = true }, ErrLength, []string{`"a"`, "VMax 0 (AMSGrad)"}},
+		"AMSGrad turned on":        {func(o *Optimizer) { o.Groups[0].Config.AMSGrad = true }, ErrLength, []string{`"a"`, `VMax 0 (AMSGrad needs State("a").VMax = make([]float32, 10))`}},
 		"counter at its end":       {func(o *Optimizer) { o.State("c").T = math.MaxUint64 }, ErrSteps, []string{`"c"`}},
 		"name changed":             {func(o *Optimizer) { o.Groups[0].Params[1].Name = "x" }, ErrParams, []string{"Groups[0].Params[1]", `"x"`}},
 		"tensors swapped": {func(o *Optimizer) { p := o.Groups[0].Params; p[0], p[1] = p[1], p[0] }, ErrParams,
@@ -319,7 +319,7 @@ func TestOptimizerErrors(t *testing.T) {
 
 func TestNewErrors(t *testing.T) {
 	mem := make([]float32, 100)
-	fine := Group{Default(), []Param{{"a", mem[:10], nil}, {"b", mem[10:20], nil}}}
+	fine := Group{Default(), []Param{{Name: "a", Value: mem[:10]}, {Name: "b", Value: mem[10:20]}}}
 	for _, c := range []struct {
 		name   string
 		o      Options
@@ -335,19 +335,20 @@ func TestNewErrors(t *testing.T) {
 		{"value tiny", Options{MaxValue: 1e-60}, nil, ErrConfig, "MaxValue = 1e-60"},
 		{"both", Options{MaxNorm: 1, MaxValue: 1}, nil, ErrConfig, "MaxNorm = 1 and MaxValue = 1"},
 		{"average", Options{EMADecay: 1}, nil, ErrConfig, "EMADecay = 1"},
-		{"config", Options{}, []Group{fine, {Config: Config{Eps: -1}}}, ErrConfig, "Groups[1]: adam: bad config: Eps = -1"},
-		{"names", Options{}, []Group{fine, {Params: []Param{{"a", mem[50:60], nil}}}}, ErrParams, `"a"`},
-		{"UTF-8", Options{}, []Group{{Params: []Param{{"\xff", mem, nil}}}}, ErrParams, `"\xff"`},
-		{"values", Options{}, []Group{fine, {Params: []Param{{"c", mem[19:60], nil}}}}, ErrOverlap, `Value of "b"`},
-		{"gradient", Options{}, []Group{{Params: []Param{{"c", mem[:10], mem[9:19]}}}}, ErrOverlap, `Grad of "c"`},
-		{"length", Options{}, []Group{{Params: []Param{{"c", mem[:10], mem[10:19]}}}}, ErrLength, "Grad 9"},
+		{"config", Options{}, []Group{fine, {Config: Config{Eps: -1}}}, ErrConfig, "adam: bad config: Groups[1]: Eps = -1"},
+		{"no config", Options{}, []Group{fine, {Params: []Param{{Name: "c", Value: mem[50:60]}}}}, ErrConfig, "Groups[1]: the Config is the zero value: begin with Default"},
+		{"names", Options{}, []Group{fine, {Config: Default(), Params: []Param{{Name: "a", Value: mem[50:60]}}}}, ErrParams, `"a"`},
+		{"UTF-8", Options{}, []Group{{Config: Default(), Params: []Param{{Name: "\xff", Value: mem}}}}, ErrParams, `"\xff"`},
+		{"values", Options{}, []Group{fine, {Config: Default(), Params: []Param{{Name: "c", Value: mem[19:60]}}}}, ErrOverlap, `Value of "b"`},
+		{"gradient", Options{}, []Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[9:19]}}}}, ErrOverlap, `Grad of "c"`},
+		{"length", Options{}, []Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[10:19]}}}}, ErrLength, "Grad 9"},
 	} {
 		o, err := New(c.o, c.groups...)
 		assert.Nil(t, o, c.name)
 		require.ErrorIs(t, err, c.kind, c.name)
 		assert.ErrorContains(t, err, c.part, c.name)
 	}
-	for _, groups := range [][]Group{nil, {{}}, {{Params: []Param{{}}}}, {fine}} {
+	for _, groups := range [][]Group{nil, {{}}, {{Config: Default(), Params: []Param{{}}}}, {fine}} {
 		o, err := New(Options{MaxNorm: 1, EMADecay: 0.5, ZeroGrad: true}, groups...)
 		require.NoError(t, err)
 		for range 2 {
@@ -409,7 +410,7 @@ func goroutines(t *testing.T, want int) {
 func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 	big := make([]float32, 8*share)
-	params := func() []Param { return []Param{{"a", big, make([]float32, len(big))}} }
+	params := func() []Param { return []Param{{Name: "a", Value: big, Grad: make([]float32, len(big))}} }
 	o, err := New(Options{Workers: 5}, Group{Default(), params()})
 	require.NoError(t, err)
 	goroutines(t, 4)
@@ -421,7 +422,7 @@ func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 	o.Close()
 
-	small, err := New(Options{Workers: 5}, Group{Default(), []Param{{"a", big[:share], nil}}})
+	small, err := New(Options{Workers: 5}, Group{Default(), []Param{{Name: "a", Value: big[:share]}}})
 	require.NoError(t, err)
 	goroutines(t, 0) // too small to be shared out
 	small.Close()

@@ -29,7 +29,7 @@ func (o *Optimizer) raceHooks() {
 		for _, s := range [][]float32{t.M, t.V, t.VMax, t.average} {
 			raceWrite(s)
 		}
-		if o.options.ZeroGrad {
+		if o.Options.ZeroGrad {
 			raceWrite(t.param.Grad)
 		} else {
 			raceRead(t.param.Grad)

@@ -157,7 +157,7 @@ func newTrial(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []i
 	}
 	optimizer, err := New(o, groups...)
 	require.NoError(t, err)
-	t.Cleanup(optimizer.Close)
+	t.Cleanup(func() { _ = optimizer.Close() })
 	s := &trial{Optimizer: optimizer}
 	for _, g := range optimizer.Groups {
 		for _, p := range g.Params {
@@ -210,12 +210,12 @@ func (s *trial) step(t testing.TB) Stats {
 			i++
 		}
 	}
-	want := referenceStep(s.options, s.GradScale, s.T, s.references)
+	want := referenceStep(s.Options, s.GradScale, s.T, s.references)
 	got, err := s.Step()
 	require.NoError(t, err)
 	if !(got.GradNorm != got.GradNorm && want.GradNorm != want.GradNorm) && math.Float64bits(got.GradNorm) != math.Float64bits(want.GradNorm) ||
 		got.T != want.T || got.Skipped != want.Skipped || s.T != want.T {
-		t.Fatalf("%+v: Stats %+v (T %d), by definition %+v", s.options, got, s.T, want)
+		t.Fatalf("%+v: Stats %+v (T %d), by definition %+v", s.Options, got, s.T, want)
 	}
 	for i, p := range s.params() {
 		ref, state := s.references[i], s.State(p.Name)
@@ -225,13 +225,13 @@ func (s *trial) step(t testing.TB) Stats {
 			got, want []float32
 		}{{"Value", p.Value, ref.p}, {"Grad", p.Grad, ref.g}, {"M", state.M, ref.m}, {"V", state.V, ref.v},
 			{"VMax", state.VMax, ref.x}, {"EMA", s.EMA(p.Name), ref.avg}} {
-			if c.name == "VMax" && !ref.c.AMSGrad || c.name == "EMA" && s.options.EMADecay == 0 {
+			if c.name == "VMax" && !ref.c.AMSGrad || c.name == "EMA" && s.Options.EMADecay == 0 {
 				continue
 			}
 			require.Len(t, c.got, len(c.want), "%s of %s", c.name, p.Name)
 			for j := range c.want {
 				if !operands.Same(c.got[j], c.want[j]) {
-					t.Fatalf("%+v, %s of %s, step %d: element %d of %d is %v, by definition %v", s.options, c.name, p.Name, got.T, j,
+					t.Fatalf("%+v, %s of %s, step %d: element %d of %d is %v, by definition %v", s.Options, c.name, p.Name, got.T, j,
 						len(c.want), c.got[j], c.want[j])
 				}
 			}

@@ -15,7 +15,10 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, Default())
 	assert.Equal(t, Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-2, Decoupled: true}, DefaultW())
 	assert.NoError(t, Default().Validate())
-	assert.NoError(t, Config{}.Validate(), "zero is a value of every field")
+	assert.NoError(t, Config{Eps: 1e-8}.Validate(), "zero is a value of every field")
+	err := Config{}.Validate()
+	assert.ErrorIs(t, err, ErrConfig)
+	assert.ErrorContains(t, err, "begin with Default")
 }
 
 // refuse makes a step that must fail with want and every given part in its message, and must change nothing.
@@ -91,7 +94,7 @@ func TestBadLengths(t *testing.T) {
 	}
 	o := normal(20)
 	o.VMax = nil
-	refuse(t, o, amsgrad, ErrLength, "p 20, g 20, M 20, V 20, VMax 0 (AMSGrad)")
+	refuse(t, o, amsgrad, ErrLength, "p 20, g 20, M 20, V 20, VMax 0 (AMSGrad needs State.VMax = make([]float32, 20))")
 	o = normal(20)
 	o.G = o.G[:3]
 	refuse(t, o, Default(), ErrLength, "p 20, g 3, M 20, V 20")
@@ -145,7 +148,9 @@ func TestZeroLength(t *testing.T) {
 func TestNewState(t *testing.T) {
 	for _, amsgrad := range []bool{false, true} {
 		for _, n := range []int{0, 1, 15, 16, 17, 511, 512, 513, 1000, 1023, 1024, 1025, 1500, 2048, 5000, 1 << 16, 1<<20 + 3} {
-			s := NewState(n, Config{AMSGrad: amsgrad})
+			c := Default()
+			c.AMSGrad = amsgrad
+			s := NewState(n, c)
 			assert.Zero(t, s.T)
 			moments := [][]float32{s.M, s.V}
 			if amsgrad {
@@ -173,7 +178,7 @@ func TestNewState(t *testing.T) {
 				}
 			}
 			o := &State{M: s.M, V: s.V, VMax: s.VMax}
-			assert.NoError(t, o.Step(make([]float32, n), make([]float32, n), Config{AMSGrad: amsgrad}))
+			assert.NoError(t, o.Step(make([]float32, n), make([]float32, n), c))
 		}
 	}
 	assert.Panics(t, func() { NewState(-1, Default()) })

@@ -22,7 +22,7 @@ func mustTrainer(t *testing.T, widths []int, o options) *trainer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(tr.opt.Close)
+	t.Cleanup(func() { _ = tr.opt.Close() })
 	return tr
 }
 

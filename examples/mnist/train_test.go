@@ -30,7 +30,7 @@ func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(tr.opt.Close)
+	t.Cleanup(func() { _ = tr.opt.Close() })
 	return tr
 }
 
