@@ -54,13 +54,17 @@ func (o *Optimizer) saveTo(f *os.File, path string) error {
 // LoadFile is [Optimizer.Load] from a file. Its errors name the path, and wrap fs.ErrNotExist if there is no
 // such file.
 func (o *Optimizer) LoadFile(path string) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.leave()
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		return fmt.Errorf("adam: reading a checkpoint: %w", err)
 	}
 	defer f.Close()
-	if err := o.Load(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err := o.load(f); err != nil {
+		return fmt.Errorf("%w (%s)", err, path)
 	}
 	return nil
 }

@@ -37,6 +37,10 @@ func (o *Optimizer) Load(r io.Reader) error {
 		return err
 	}
 	defer o.leave()
+	return o.load(r)
+}
+
+func (o *Optimizer) load(r io.Reader) error {
 	if err := o.eachTensor(func(*Group, *Param, *tensor) error { return nil }); err != nil {
 		return err
 	}
