@@ -1,16 +1,33 @@
-// Package adam is the Adam optimizer step for float32 buffers on CPUs: one fused pass in AVX-512,
-// AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel gives the same
-// bits for every length, alignment and slicing; docs/ARITHMETIC.md states the arithmetic.
+// Package adam is the Adam and AdamW optimizer step for float32 buffers on CPUs: one fused pass in
+// AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel gives the
+// same bits for every length, alignment, slicing and number of workers.
 //
-//	cfg := adam.DefaultW()
-//	state := adam.NewState(len(params), cfg)
-//	for … {
-//		// fill grads
-//		if err := state.Step(params, grads, cfg); err != nil { … }
+// An [Optimizer] makes everything between the end of a backward pass and the next forward pass. A
+// training loop needs no more than this:
+//
+//	opt, err := adam.New(adam.Options{MaxNorm: 1, ZeroGrad: true}, adam.Group{
+//		Config: adam.DefaultW(), // AdamW as in PyTorch; Default is Adam
+//		Params: []adam.Param{{Name: "w", Value: w, Grad: dw}, {Name: "b", Value: b, Grad: db}},
+//	})
+//	if err != nil { … }
+//	defer opt.Close()
+//	for opt.T < steps {
+//		// add to dw and db
+//		opt.Groups[0].Config.LR = base * lr(opt.T) // a schedule, see package schedule
+//		if _, err := opt.Step(); err != nil { … }  // bad input; nothing has changed
 //	}
+//	err = opt.SaveFile("run.safetensors") // LoadFile goes on from there, to the bit
+//
+// [State] is the step of one slice, for runtimes with a loop over tensors of their own:
+//
+//	state := adam.NewState(len(params), config)
+//	err := state.Step(params, grads, config)
 //
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
-// the choice of the kernel. The build tag purego leaves the assembly out.
+// the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of the
+// arithmetic is [docs/ARITHMETIC.md].
+//
+// [docs/ARITHMETIC.md]: https://github.com/fusedadam/adam/blob/main/docs/ARITHMETIC.md
 package adam
 
 import (
