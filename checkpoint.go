@@ -103,7 +103,8 @@ type groupJSON struct {
 // during a Step.
 //
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step would give
-// the same, or [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64].
+// the same, or [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64] or if the memory of the
+// optimizer has changed meanwhile.
 func (o *Optimizer) Save(w io.Writer) error {
 	if err := o.enter(); err != nil {
 		return err
@@ -122,6 +123,7 @@ func (o *Optimizer) save(w io.Writer) error {
 		return err
 	}
 	sum := crc32.ChecksumIEEE(head[safetensors.Prefix:])
+	written := sum
 	_ = eachChunk(entries, func(chunk []byte) error { // never an error
 		sum = crc32.Update(sum, crc32.IEEETable, chunk)
 		return nil
@@ -130,12 +132,19 @@ func (o *Optimizer) save(w io.Writer) error {
 
 	b := bufio.NewWriterSize(strictWriter{w}, bufferSize)
 	_, _ = b.Write(head) // b keeps the error
-	_ = eachChunk(entries, func(chunk []byte) error {
+	err = eachChunk(entries, func(chunk []byte) error {
+		written = crc32.Update(written, crc32.IEEETable, chunk)
 		_, err := b.Write(chunk)
 		return err
 	})
-	if err := b.Flush(); err != nil {
+	if err == nil {
+		err = b.Flush()
+	}
+	if err != nil {
 		return fmt.Errorf("adam: writing a checkpoint: %w", err)
+	}
+	if written != sum {
+		return fmt.Errorf("%w: the optimizer's memory was changed while it was saved", ErrCheckpoint)
 	}
 	return nil
 }
@@ -256,12 +265,9 @@ func reverse(b []byte) {
 }
 
 // eachChunk calls f with the bytes of the entries as they stand in the file, until it returns an error. f may
-// not keep or change them.
+// not keep them. They are copies: what f sums up is what it writes, even if the memory changes meanwhile.
 func eachChunk(entries []entry, f func(chunk []byte) error) error {
-	var turned []byte
-	if bigEndian {
-		turned = make([]byte, chunkSize)
-	}
+	buffer := make([]byte, chunkSize)
 	for _, e := range entries {
 		if e.dtype == int64s {
 			if err := f(binary.LittleEndian.AppendUint64(nil, e.step)); err != nil {
@@ -269,8 +275,8 @@ func eachChunk(entries []entry, f func(chunk []byte) error) error {
 			}
 		}
 		for chunk := range slices.Chunk(bytesOf(e.floats), chunkSize) {
+			chunk = buffer[:copy(buffer, chunk)]
 			if bigEndian {
-				chunk = turned[:copy(turned, chunk)]
 				reverse(chunk)
 			}
 			if err := f(chunk); err != nil {

@@ -10,8 +10,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -789,110 +787,6 @@ func TestCheckpointMemory(t *testing.T) {
 	// A header as long as allowed, but not one byte of data: no more than the optimizer's own size and the header.
 	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<21), make([]byte, 1<<21)...)), "length")
 	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<20), make([]byte, 1<<20)...)), "JSON")
-}
-
-func TestCheckpointFile(t *testing.T) {
-	source := newSmall(t)
-	folder := t.TempDir()
-	path := filepath.Join(folder, "run.safetensors")
-	require.NoError(t, os.WriteFile(path+".tmp", bytes.Repeat([]byte("left by a killed program"), 1000), 0o666))
-	require.NoError(t, source.SaveFile(path))
-	content, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, saved(t, source), content)
-	assert.NoFileExists(t, path+".tmp")
-
-	o := newTarget(t, smallOptions)
-	require.NoError(t, o.LoadFile(path))
-	require.Empty(t, differ(source, o))
-	train(t, source, 4, 5)
-	require.NoError(t, source.SaveFile(path), "over another")
-	require.NoError(t, o.LoadFile(path))
-	require.Empty(t, differ(source, o))
-
-	before := everything(o)
-	err = o.LoadFile(filepath.Join(folder, "other"))
-	require.ErrorIs(t, err, os.ErrNotExist)
-	require.NotErrorIs(t, err, ErrCheckpoint)
-	require.NoError(t, os.WriteFile(path, content[:100], 0o666))
-	err = o.LoadFile(path)
-	require.ErrorIs(t, err, ErrCheckpoint)
-	require.ErrorContains(t, err, path)
-	require.Equal(t, before, everything(o))
-
-	require.Error(t, o.SaveFile(filepath.Join(folder, "no", "folder")))
-	taken := filepath.Join(folder, "taken")
-	require.NoError(t, os.MkdirAll(filepath.Join(taken, "by a folder"), 0o777))
-	require.Error(t, o.SaveFile(taken))
-	assert.NoFileExists(t, taken+".tmp", "removed on an error")
-}
-
-// A disk that is full leaves the checkpoint of before, and no temporary file.
-func TestCheckpointFileFull(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full here")
-	}
-	o := newSmall(t)
-	path := filepath.Join(t.TempDir(), "checkpoint")
-	require.NoError(t, o.SaveFile(path))
-	if err := os.Symlink("/dev/full", path+".tmp"); err != nil {
-		t.Skip(err)
-	}
-	train(t, o, 4, 5)
-	require.Error(t, o.SaveFile(path))
-	_, err := os.Lstat(path + ".tmp")
-	assert.ErrorIs(t, err, os.ErrNotExist)
-	target := newTarget(t, smallOptions)
-	require.NoError(t, target.LoadFile(path))
-	assert.EqualValues(t, 3, target.T)
-}
-
-// needsChildren skips t where the test binary cannot be started anew.
-func needsChildren(t *testing.T) {
-	if exec.Command(os.Args[0], "-test.run=^$").Run() != nil {
-		t.Skip("under an emulator that cannot start the test binary anew")
-	}
-}
-
-// childOf returns a command that runs one test of this binary anew.
-func childOf(test string, env ...string) *exec.Cmd {
-	child := exec.Command(os.Args[0], "-test.run=^"+test+"$")
-	child.Env = append(append(os.Environ(), "ADAM_TEST_REQUIRE="), env...)
-	return child
-}
-
-const childFolder = "ADAM_TEST_CHECKPOINT_FOLDER"
-
-var childOptions = Options{Workers: 2, MaxNorm: 1, SkipNonFinite: true, EMADecay: 0.99, SaveParams: true}
-
-// TestCheckpointChild is the other process of TestCheckpointProcess.
-func TestCheckpointChild(t *testing.T) {
-	folder := os.Getenv(childFolder)
-	if folder == "" {
-		return
-	}
-	o := newOther(t, childOptions, savedTensors)
-	require.NoError(t, o.LoadFile(filepath.Join(folder, "in")))
-	train(t, o, 5, 12)
-	require.NoError(t, o.SaveFile(filepath.Join(folder, "out")))
-}
-
-// Training goes on in another process to the same bits.
-func TestCheckpointProcess(t *testing.T) {
-	needsChildren(t)
-	folder := t.TempDir()
-	child := childOf("TestCheckpointChild", childFolder+"="+folder)
-	c := smallConfigs()
-	o := newSaved(t, childOptions, c, savedTensors)
-	o.GradScale = 1024
-	train(t, o, 0, 5)
-	require.NoError(t, o.SaveFile(filepath.Join(folder, "in")))
-	out, err := child.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	train(t, o, 5, 12)
-	trained := newOther(t, childOptions, savedTensors)
-	require.NoError(t, trained.LoadFile(filepath.Join(folder, "out")), "%s", out)
-	require.Empty(t, differ(o, trained))
 }
 
 // Whatever the bytes, Load does not panic, leaves the optimizer alone on an error, and what it takes is what

@@ -1,0 +1,5 @@
+//go:build !unix && !windows
+
+package atomicfile
+
+func busy(error) bool { return false }
