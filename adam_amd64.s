@@ -1,4 +1,4 @@
-//go:build !purego && !noasm
+//go:build gc && !purego && !noasm
 
 #include "go_asm.h"
 #include "textflag.h"
@@ -15,8 +15,8 @@
 //	p = κ*p - α*(m/(√x + ε))
 //
 // in two halves: MOMENTS ends with the square root, PARAMETERS begins behind it. The loop makes the
-// MOMENTS of one vector before the PARAMETERS of the one ahead of it, so that no instruction waits
-// long for the divide/square-root unit and the unit never waits for data.
+// MOMENTS of a vector before the PARAMETERS of the vector in front of it. So no instruction waits long
+// for the divide/square-root unit, and the unit never waits for data.
 //
 // Operands are in Go's order: VSUBPS a, b, d is d = b-a and VDIVPS a, b, d is d = b/a.
 //
@@ -33,13 +33,87 @@
 	MOVQ c+48(FP), AX    \
 	XORL BX, BX
 
+// All kernels compute in the usual floating-point mode: rounding to nearest, subnormals kept,
+// exceptions masked. A C library may have put the thread into another one. ENTER looks at MXCSR and
+// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels. The
+// lower six bits of MXCSR are flags and no part of the mode.
+#define MODE  0xffc0
+#define USUAL 0x1f80
+
+#define ENTER(usual) \
+	STMXCSR saved-8(SP)       \
+	MOVL    saved-8(SP), R11  \
+	ANDL    $MODE, R11        \
+	CMPL    R11, $USUAL       \
+	JEQ     usual             \
+	MOVL    $USUAL, fresh-4(SP) \
+	LDMXCSR fresh-4(SP)       \
+usual:
+
+#define LEAVE(left) \
+	VZEROUPPER                \
+	MOVL    saved-8(SP), R11  \
+	ANDL    $MODE, R11        \
+	CMPL    R11, $USUAL       \
+	JEQ     left              \
+	LDMXCSR saved-8(SP)       \
+left:                         \
+	RET
+
+// func floatMode() uint32
+TEXT ·floatMode(SB), NOSPLIT, $8-4
+	STMXCSR saved-8(SP)
+	MOVL saved-8(SP), AX
+	ANDL $MODE, AX
+	MOVL AX, ret+0(FP)
+	RET
+
+// func setFloatMode(mode uint32) (before uint32)
+TEXT ·setFloatMode(SB), NOSPLIT, $0-12
+	STMXCSR before+8(FP)
+	LDMXCSR mode+0(FP)
+	RET
+
 #define AT(base, offset) offset(base)(BX*4)
 
-// The loops ask for the lines 320 bytes ahead: the hardware's prefetching stops at each page, and a step
-// has too many instructions for the loads of the next page to begin early on their own. On Zen 4 that
-// makes a step up to an eighth faster between the caches and the memory, and costs nothing in cache; 256 to
-// 448 bytes do as well, from 640 it is slower than without.
+// The loops ask for the lines 320 bytes ahead. The hardware's prefetching stops at each page, and a
+// step has too many instructions for the loads of the next page to begin early on their own. On Zen 4
+// a step is up to an eighth faster for it between the caches and the memory, and no slower in cache;
+// 256 to 448 bytes do as well, from 640 it is slower than without.
 #define AHEAD(base, offset) PREFETCHT0 AT(base, offset+320)
+
+// KERNEL is the schedule of every width. FIRST makes the moments of one vector up to the square root,
+// SECOND its parameters. On the way into the loop and out of it, the moments of the vector at BX are
+// made; a turn makes two vectors. LAST makes the elements that do not fill a vector of so many lanes.
+#define KERNEL(FIRST, SECOND, ASK, LAST, lanes, r, m, nextr, nextm, VL2, VMAX, next, loop, last, tail) \
+next:                        \
+	LEAQ lanes(BX), R11      \
+	CMPQ R11, R10            \
+	JGT  tail                \
+	FIRST(VL2, VMAX, 0, r, m) \
+	LEAQ -3*lanes(R10), R11  \
+	CMPQ BX, R11             \
+	JGT  last                \
+	PCALIGN $64              \
+loop:                        \
+	ASK(SI)                  \
+	FIRST(VL2, VMAX, 4*lanes, nextr, nextm) \
+	ASK(R8)                  \
+	SECOND(0, r, m)          \
+	ASK(DX)                  \
+	FIRST(VL2, VMAX, 8*lanes, r, m) \
+	ASK(DI)                  \
+	SECOND(4*lanes, nextr, nextm) \
+	ADDQ $(2*lanes), BX      \
+	CMPQ BX, R11             \
+	JLE  loop                \
+last:                        \
+	SECOND(0, r, m)          \
+	ADDQ $lanes, BX          \
+	JMP  next                \
+tail:                        \
+	LAST(VL2, VMAX)          \
+	JMP  done
 
 // ---------------------------------------------------------------------------------------- AVX-512
 
@@ -114,38 +188,13 @@
 	VSUBPS    r, G, G        \
 	ST(G, AT(DI, o))
 
-// The loop is entered and left with the MOMENTS of the vector at BX made; it makes two vectors a turn.
-#define KERNEL(VL2, VMAX, next, loop, last, tail) \
-next:                        \
-	LEAQ 16(BX), R11         \
-	CMPQ R11, R10            \
-	JGT  tail                \
-	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 0, R, M) \
-	LEAQ -48(R10), R11       \
-	CMPQ BX, R11             \
-	JGT  last                \
-	PCALIGN $64              \
-loop:                        \
-	AHEAD(SI, 0)             \
-	AHEAD(SI, 64)            \
-	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 64, NEXTR, NEXTM) \
-	AHEAD(R8, 0)             \
-	AHEAD(R8, 64)            \
-	PARAMETERS(LOADMUL, STORE, 0, R, M) \
-	AHEAD(DX, 0)             \
-	AHEAD(DX, 64)            \
-	MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, 128, R, M) \
-	AHEAD(DI, 0)             \
-	AHEAD(DI, 64)            \
-	PARAMETERS(LOADMUL, STORE, 64, NEXTR, NEXTM) \
-	ADDQ $32, BX             \
-	CMPQ BX, R11             \
-	JLE  loop                \
-last:                        \
-	PARAMETERS(LOADMUL, STORE, 0, R, M) \
-	ADDQ $16, BX             \
-	JMP  next                \
-tail:                        \
+// A vector of zmm registers, and the last elements of a slice under the mask K3.
+#define FIRSTZ(VL2, VMAX, o, r, m) MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, o, r, m)
+#define SECONDZ(o, r, m)           PARAMETERS(LOADMUL, STORE, o, r, m)
+#define AHEADZ(base) \
+	AHEAD(base, 0)           \
+	AHEAD(base, 64)
+#define LASTZ(VL2, VMAX) \
 	MOVQ R10, CX             \
 	SUBQ BX, CX              \
 	JEQ  done                \
@@ -154,11 +203,14 @@ tail:                        \
 	DECL R11                 \
 	KMOVW R11, K3            \
 	MOMENTS(LOADK3, LOADMULK3, STOREK3, VL2, VMAX, 0, R, M) \
-	PARAMETERS(LOADMULK3, STOREK3, 0, R, M) \
-	JMP  done
+	PARAMETERS(LOADMULK3, STOREK3, 0, R, M)
+
+#define KERNELZ(VL2, VMAX, next, loop, last, tail) \
+	KERNEL(FIRSTZ, SECONDZ, AHEADZ, LASTZ, 16, R, M, NEXTR, NEXTM, VL2, VMAX, next, loop, last, tail)
 
 // func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
-TEXT ·stepAVX512(SB), NOSPLIT, $0-56
+TEXT ·stepAVX512(SB), NOSPLIT, $8-56
+	ENTER(usual)
 	LOAD_ARGUMENTS
 	VBROADCASTSS coeffs_s(AX), S
 	VBROADCASTSS coeffs_lambda(AX), LAMBDA
@@ -174,18 +226,17 @@ TEXT ·stepAVX512(SB), NOSPLIT, $0-56
 	JNE  amsgrad
 	CMPB coeffs_l2(AX), $0
 	JNE  l2
-	KERNEL(NOL2, NOMAX, next, loop, last, tail)
+	KERNELZ(NOL2, NOMAX, next, loop, last, tail)
 l2:
-	KERNEL(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
+	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
 amsgrad:
 	CMPB coeffs_l2(AX), $0
 	JNE  both
-	KERNEL(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
+	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
 both:
-	KERNEL(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 // The small kernels work on whole blocks of 32 elements.
 //
@@ -196,7 +247,8 @@ done:
 //	sums[i%32] += grad[i]*grad[i]
 //
 // A square of a float32 is exact in float64: the multiply-add rounds once, as the addition alone would.
-TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $8-24
+	ENTER(usual)
 	MOVQ grad+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ sums+16(FP), DI
@@ -224,15 +276,15 @@ stored:
 	VMOVUPD Z1, 64(DI)
 	VMOVUPD Z2, 128(DI)
 	VMOVUPD Z3, 192(DI)
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 // func clampAVX512(d, grad *float32, n int, s, limit float32)
 //
 //	d = min(max(s*grad, -limit), limit), NaN if s*grad is
 //
 // VMAXPS and VMINPS give their first operand here, which Intel calls the second, where either is NaN.
-TEXT ·clampAVX512(SB), NOSPLIT, $0-32
+TEXT ·clampAVX512(SB), NOSPLIT, $8-32
+	ENTER(usual)
 	MOVQ d+0(FP), DI
 	MOVQ grad+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -257,8 +309,7 @@ loop:
 	SUBQ $32, CX
 	JGE  loop
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 #define AVERAGE(o) \
 	VMOVUPS   o(DI), Z2        \
@@ -274,7 +325,8 @@ done:
 //
 //	e = e + c*(p-e)
 //	e = +0 where bits(e)&exponent == 0
-TEXT ·averageAVX512(SB), NOSPLIT, $0-28
+TEXT ·averageAVX512(SB), NOSPLIT, $8-28
+	ENTER(usual)
 	MOVQ e+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -292,14 +344,13 @@ loop:
 	SUBQ $32, CX
 	JGE  loop
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 // ------------------------------------------------------------------------------------------- AVX2
 
-// Not all scalars find room in sixteen registers: two come, spread over eight lanes, from the stack.
-#define ALPHAY  alpha-32(SP)
-#define LAMBDAY lambda-64(SP)
+// Sixteen registers have no room for all scalars: two come from the stack, in all eight lanes.
+#define ALPHAY  alpha-40(SP)
+#define LAMBDAY lambda-72(SP)
 #define KAPPAY  Y7
 #define SY      Y8
 #define B1Y     Y9
@@ -372,41 +423,20 @@ done:
 	VSUBPS    r, GY, GY      \
 	ST(GY, AT(DI, o))
 
-#define KERNELY(VL2, VMAX, next, loop, last, tail) \
-next:                        \
-	LEAQ 8(BX), R11          \
-	CMPQ R11, R10            \
-	JGT  tail                \
-	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 0, RY, MY) \
-	LEAQ -24(R10), R11       \
-	CMPQ BX, R11             \
-	JGT  last                \
-	PCALIGN $64              \
-loop:                        \
-	AHEAD(SI, 0)             \
-	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 32, NEXTRY, NEXTMY) \
-	AHEAD(R8, 0)             \
-	PARAMETERSY(LOADMULY, STOREY, 0, RY, MY) \
-	AHEAD(DX, 0)             \
-	MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, 64, RY, MY) \
-	AHEAD(DI, 0)             \
-	PARAMETERSY(LOADMULY, STOREY, 32, NEXTRY, NEXTMY) \
-	ADDQ $16, BX             \
-	CMPQ BX, R11             \
-	JLE  loop                \
-last:                        \
-	PARAMETERSY(LOADMULY, STOREY, 0, RY, MY) \
-	ADDQ $8, BX              \
-	JMP  next                \
-tail:                        \
+#define FIRSTY(VL2, VMAX, o, r, m) MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, o, r, m)
+#define SECONDY(o, r, m)           PARAMETERSY(LOADMULY, STOREY, o, r, m)
+#define AHEADY(base)               AHEAD(base, 0)
+#define LASTY(VL2, VMAX) \
 	SUBQ BX, R10             \
 	JEQ  done                \
 	MOVQ R10, X2             \
 	VPBROADCASTD X2, UY      \
 	VPCMPGTD ordinals<>(SB), UY, LANESY \
 	MOMENTSY(LOADLANES, LOADMULLANES, STORELANES, VL2, VMAX, 0, RY, MY) \
-	PARAMETERSY(LOADMULLANES, STORELANES, 0, RY, MY) \
-	JMP  done
+	PARAMETERSY(LOADMULLANES, STORELANES, 0, RY, MY)
+
+#define KERNELY(VL2, VMAX, next, loop, last, tail) \
+	KERNEL(FIRSTY, SECONDY, AHEADY, LASTY, 8, RY, MY, NEXTRY, NEXTMY, VL2, VMAX, next, loop, last, tail)
 
 DATA ordinals<>+0(SB)/8, $0x0000000100000000
 DATA ordinals<>+8(SB)/8, $0x0000000300000002
@@ -415,7 +445,8 @@ DATA ordinals<>+24(SB)/8, $0x0000000700000006
 GLOBL ordinals<>(SB), RODATA|NOPTR, $32
 
 // func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
-TEXT ·stepAVX2(SB), NOSPLIT, $64-56
+TEXT ·stepAVX2(SB), NOSPLIT, $72-56
+	ENTER(usual)
 	LOAD_ARGUMENTS
 	VBROADCASTSS coeffs_alpha(AX), UY
 	VMOVUPS UY, ALPHAY
@@ -444,8 +475,7 @@ amsgrad:
 both:
 	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 #define ADDSQUARES(o, t, sum) \
 	VCVTPS2PD o(SI), t         \
@@ -455,7 +485,8 @@ done:
 // func sumSquaresAVX2(grad *float32, n int, sums *partialSums)
 //
 //	sums[i%32] += grad[i]*grad[i]
-TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $8-24
+	ENTER(usual)
 	MOVQ grad+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ sums+16(FP), DI
@@ -491,8 +522,7 @@ stored:
 	VMOVUPD Y5, 160(DI)
 	VMOVUPD Y6, 192(DI)
 	VMOVUPD Y7, 224(DI)
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 #define CLAMPY(o, t) \
 	VMULPS  o(SI), Y0, t       \
@@ -503,7 +533,8 @@ stored:
 // func clampAVX2(d, grad *float32, n int, s, limit float32)
 //
 //	d = min(max(s*grad, -limit), limit), NaN if s*grad is
-TEXT ·clampAVX2(SB), NOSPLIT, $0-32
+TEXT ·clampAVX2(SB), NOSPLIT, $8-32
+	ENTER(usual)
 	MOVQ d+0(FP), DI
 	MOVQ grad+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -524,8 +555,7 @@ loop:
 	SUBQ $32, CX
 	JGE  loop
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)
 
 #define AVERAGEY(o) \
 	VMOVUPS   o(DI), Y3        \
@@ -542,7 +572,8 @@ done:
 //
 //	e = e + c*(p-e)
 //	e = +0 where bits(e)&exponent == 0
-TEXT ·averageAVX2(SB), NOSPLIT, $0-28
+TEXT ·averageAVX2(SB), NOSPLIT, $8-28
+	ENTER(usual)
 	MOVQ e+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -564,5 +595,4 @@ loop:
 	SUBQ $32, CX
 	JGE  loop
 done:
-	VZEROUPPER
-	RET
+	LEAVE(left)

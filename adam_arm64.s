@@ -1,4 +1,4 @@
-//go:build !purego && !noasm
+//go:build gc && !purego && !noasm
 
 #include "go_asm.h"
 #include "textflag.h"
@@ -17,6 +17,46 @@
 // with v before m, so that the square root begins early.
 //
 //	R0 p   R1 grad   R2 m   R3 v   R4 x   R5 elements left   R6 c
+
+// All kernels compute in the usual floating-point mode: rounding to nearest, subnormals kept, no
+// trapped exceptions. A C library may have put the thread into another one. ENTER looks at FPCR and
+// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels. MODE
+// has the bits that change results: FIZ, AH, NEP, the traps, RMode and FZ.
+//
+//	R10 FPCR as it was
+#define MODE 0x01c09f07
+
+#define ENTER(usual) \
+	MRS  FPCR, R10           \
+	MOVD $MODE, R11          \
+	TST  R11, R10            \
+	BEQ  usual               \
+	MSR  ZR, FPCR            \
+usual:
+
+#define LEAVE(left) \
+	MOVD $MODE, R11          \
+	TST  R11, R10            \
+	BEQ  left                \
+	MSR  R10, FPCR           \
+left:                        \
+	RET
+
+// func floatMode() uint32
+TEXT ·floatMode(SB), NOSPLIT, $0-4
+	MRS  FPCR, R0
+	MOVD $MODE, R1
+	AND  R1, R0
+	MOVW R0, ret+0(FP)
+	RET
+
+// func setFloatMode(mode uint32) (before uint32)
+TEXT ·setFloatMode(SB), NOSPLIT, $0-12
+	MRS   FPCR, R1
+	MOVW  R1, before+8(FP)
+	MOVWU mode+0(FP), R0
+	MSR   R0, FPCR
+	RET
 
 // The vector operations that the Go assembler lacks, on register numbers: d = n op m.
 #define FADD4S(m, n, d) WORD $(0x4e20d400 | (m)<<16 | (n)<<5 | (d))
@@ -107,10 +147,11 @@ element:                     \
 	STEP(FMOVS, 4, VL2, VMAX) \
 	SUBS  $1, R5             \
 	BNE   element            \
-	RET
+	B     done
 
 // func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepNEON(SB), NOSPLIT, $0-56
+	ENTER(usual)
 	MOVD p+0(FP), R0
 	MOVD grad+8(FP), R1
 	MOVD m+16(FP), R2
@@ -141,7 +182,7 @@ amsgrad:
 both:
 	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)
 done:
-	RET
+	LEAVE(left)
 
 // The small kernels work on whole blocks of 32 elements.
 //
@@ -163,6 +204,7 @@ done:
 //
 //	sums[i%32] += grad[i]*grad[i]
 TEXT ·sumSquaresNEON(SB), NOSPLIT, $0-24
+	ENTER(usual)
 	MOVD grad+0(FP), R1
 	MOVD n+8(FP), R2
 	MOVD sums+16(FP), R0
@@ -190,12 +232,13 @@ stored:
 	VST1.P [V20.D2, V21.D2, V22.D2, V23.D2], 64(R0)
 	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R0)
 	VST1   [V28.D2, V29.D2, V30.D2, V31.D2], (R0)
-	RET
+	LEAVE(left)
 
 // func clampNEON(d, grad *float32, n int, s, limit float32)
 //
 //	d = min(max(s*grad, -limit), limit), NaN if s*grad is
 TEXT ·clampNEON(SB), NOSPLIT, $0-32
+	ENTER(usual)
 	MOVD  d+0(FP), R0
 	MOVD  grad+8(FP), R1
 	MOVD  n+16(FP), R2
@@ -215,13 +258,14 @@ loop:
 	SUBS  $4, R2
 	BGT   loop
 done:
-	RET
+	LEAVE(left)
 
 // func averageNEON(e, p *float32, n int, c float32)
 //
 //	e = e + c*(p-e)
 //	e = +0 where bits(e)&exponent == 0
 TEXT ·averageNEON(SB), NOSPLIT, $0-28
+	ENTER(usual)
 	MOVD  e+0(FP), R0
 	MOVD  p+8(FP), R1
 	MOVD  n+16(FP), R2
@@ -242,4 +286,4 @@ loop:
 	SUBS  $4, R2
 	BGT   loop
 done:
-	RET
+	LEAVE(left)

@@ -1,8 +1,12 @@
 package adam
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/fusedadam/adam/internal/selection"
 )
@@ -30,6 +34,7 @@ var (
 
 func init() {
 	selection.Kernels, selection.Request, selection.Tile = kernels, request, tile
+	selection.Mode = func() string { return describeMode(floatMode()) }
 	selection.Use = func(name string) string {
 		before, i := Kernel(), selection.Choose(kernels, name)
 		if kernels[i].Name != name {
@@ -62,10 +67,15 @@ const exponent = 0x7f800000
 // is below 2^-63 and vanishes beside ε.
 const flushEps = 1.0 / (1 << 34)
 
-// set computes the scalars of step t (1 for the first), with scale as the multiplier of the gradients, in float64 and rounds each to float32 once.
-// Products that meet a sum stand in float64(…), else some compilers fuse them, and no function of
-// package math is used but Sqrt: the bits are the same on every architecture.
+// set computes the scalars of step t (1 for the first), with scale as the multiplier of the gradients.
 func (k *coeffs) set(c *Config, t uint64, scale float64) {
+	usually(func() { k.compute(c, t, scale) })
+}
+
+// compute computes in float64 and rounds each scalar to float32 once. Products that meet a sum stand in
+// float64(…), or some compilers fuse them, and no function of package math is used but Sqrt: the bits
+// are the same on every architecture.
+func (k *coeffs) compute(c *Config, t uint64, scale float64) {
 	b1t, b2t := power(c.Beta1, t), power(c.Beta2, t)
 	q := math.Sqrt(1 - b2t)
 	k.b1, k.c1 = float32(c.Beta1), float32(1-c.Beta1)
@@ -87,8 +97,9 @@ func (k *coeffs) set(c *Config, t uint64, scale float64) {
 	}
 }
 
-// power returns β^t by binary exponentiation, least significant bit first, in plain float64 products; 0
-// where β^t ≤ exp(-t·(1-β)) < 2^-60, of which 1-β^t keeps nothing: products that underflow are slow.
+// power returns β^t by binary exponentiation, least significant bit first, in plain float64 products.
+// Where β^t ≤ exp(-t·(1-β)) < 2^-60, of which 1-β^t keeps nothing, it returns 0: products that underflow
+// are slow.
 func power(beta float64, t uint64) float64 {
 	if float64(t)*(1-beta) > 42 {
 		return 0
@@ -122,18 +133,81 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 	stepTile(p, g, m, v, x, c)
 }
 
-// block is the number of elements that the small kernels in assembly work in.
+// block is the number of elements that the small kernels in assembly work in. What remains of a slice
+// goes through one more block of its own, so that all arithmetic is the kernel's.
 const block = len(partialSums{})
 
-// sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to partial sum
-// i mod 32, and the partial sums are added in halves. It is finite if and only if all elements are.
-func sumSquares(g []float32) float64 {
+// sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to partial
+// sum i mod 32, and the partial sums are added in halves. It is finite if and only if all elements are.
+func sumSquares(g []float32) (sum float64) {
 	var sums partialSums
-	sumSquaresTile(g, &sums)
-	for half := len(sums) / 2; half > 0; half /= 2 {
-		for i := range half {
-			sums[i] += sums[i+half]
+	n := len(g) &^ (block - 1)
+	sumSquaresBlocks(g[:n], &sums)
+	if n < len(g) {
+		var last [block]float32 // its zeros add nothing
+		copy(last[:], g[n:])
+		sumSquaresBlocks(last[:], &sums)
+	}
+	usually(func() {
+		s := sums
+		for half := len(s) / 2; half > 0; half /= 2 {
+			for i := range half {
+				s[i] += s[i+half]
+			}
+		}
+		sum = s[0]
+	})
+	return sum
+}
+
+// clampTile sets d to s·g, clamped to ±limit; a NaN stays one.
+func clampTile(d, g []float32, s, limit float32) {
+	n := len(g) &^ (block - 1)
+	clampBlocks(d[:n], g[:n], s, limit)
+	if n < len(g) {
+		var last [block]float32
+		copy(last[:], g[n:])
+		clampBlocks(last[:], last[:], s, limit)
+		copy(d[n:len(g)], last[:])
+	}
+}
+
+// averageTile moves e by the part c of its way to p.
+func averageTile(e, p []float32, c float32) {
+	n := len(e) &^ (block - 1)
+	averageBlocks(e[:n], p[:n], c)
+	if n < len(e) {
+		var last, to [block]float32
+		copy(last[:], e[n:])
+		copy(to[:], p[n:])
+		averageBlocks(last[:], to[:], c)
+		copy(e[n:], last[:])
+	}
+}
+
+// usually calls f in the usual floating-point mode: rounding to nearest, subnormals kept. The kernels
+// in assembly see to that themselves; this is for the scalars, which Go computes. f must be short. It
+// is called again if the goroutine has moved to a thread in another mode meanwhile.
+func usually(f func()) {
+	if floatMode() == usualMode {
+		if f(); floatMode() == usualMode {
+			return
 		}
 	}
-	return sums[0]
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer setFloatMode(setFloatMode(usualMode))
+	f()
+}
+
+// modeInWords joins what is unusual about a mode.
+func modeInWords(list []string, mode uint32, register string) string {
+	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
+	switch {
+	case mode == usualMode:
+		return "usual"
+	case len(list) == 0:
+		list = []string{"trapped exceptions"}
+	}
+	return fmt.Sprintf("%s (%s %#x)", strings.Join(list, ", "), register, mode)
 }

@@ -1,4 +1,4 @@
-//go:build !purego && !noasm
+//go:build gc && !purego && !noasm
 
 package adam
 
@@ -58,45 +58,39 @@ func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 //go:noescape
 func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
 
-// The small kernels in assembly work on whole blocks; what is over, the generic ones do.
+// The small kernels, for whole blocks.
 
-func sumSquaresTile(g []float32, sums *partialSums) {
-	g0, n := unsafe.SliceData(g), len(g)&^(block-1)
+func sumSquaresBlocks(g []float32, sums *partialSums) {
 	switch active {
 	case avx512:
-		sumSquaresAVX512(g0, n, sums)
+		sumSquaresAVX512(unsafe.SliceData(g), len(g), sums)
 	case avx2:
-		sumSquaresAVX2(g0, n, sums)
+		sumSquaresAVX2(unsafe.SliceData(g), len(g), sums)
 	default:
-		n = 0
+		sumSquaresGeneric(g, sums)
 	}
-	sumSquaresGeneric(g[n:], sums)
 }
 
-func clampTile(d, g []float32, s, limit float32) {
-	d0, g0, n := unsafe.SliceData(d), unsafe.SliceData(g), len(g)&^(block-1)
+func clampBlocks(d, g []float32, s, limit float32) {
 	switch active {
 	case avx512:
-		clampAVX512(d0, g0, n, s, limit)
+		clampAVX512(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
 	case avx2:
-		clampAVX2(d0, g0, n, s, limit)
+		clampAVX2(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
 	default:
-		n = 0
+		clampGeneric(d, g, s, limit)
 	}
-	clampGeneric(d[n:], g[n:], s, limit)
 }
 
-func averageTile(e, p []float32, c float32) {
-	e0, p0, n := unsafe.SliceData(e), unsafe.SliceData(p), len(e)&^(block-1)
+func averageBlocks(e, p []float32, c float32) {
 	switch active {
 	case avx512:
-		averageAVX512(e0, p0, n, c)
+		averageAVX512(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 	case avx2:
-		averageAVX2(e0, p0, n, c)
+		averageAVX2(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 	default:
-		n = 0
+		averageGeneric(e, p, c)
 	}
-	averageGeneric(e[n:], p[n:], c)
 }
 
 //go:noescape
@@ -116,3 +110,26 @@ func averageAVX512(e, p *float32, n int, c float32)
 
 //go:noescape
 func averageAVX2(e, p *float32, n int, c float32)
+
+// usualMode is what floatMode returns in the mode in which programs start: all exceptions masked,
+// rounding to nearest, subnormals kept.
+const usualMode = 0x1f80
+
+// floatMode returns the control bits of the thread's MXCSR.
+func floatMode() uint32
+
+// setFloatMode sets the whole MXCSR and returns what it was before.
+func setFloatMode(mode uint32) (before uint32)
+
+// describeMode says in words what is unusual about a mode.
+func describeMode(mode uint32) string {
+	var list []string
+	if mode&(1<<15) != 0 {
+		list = append(list, "flush-to-zero")
+	}
+	if mode&(1<<6) != 0 {
+		list = append(list, "denormals-are-zero")
+	}
+	list = append(list, []string{"", "rounding down", "rounding up", "rounding to zero"}[mode>>13&3])
+	return modeInWords(list, mode, "MXCSR")
+}

@@ -1,4 +1,4 @@
-//go:build !purego && !noasm
+//go:build gc && !purego && !noasm
 
 package adam
 
@@ -25,7 +25,8 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 		stepGeneric(p, g, m, v, x, c)
 		return
 	}
-	stepNEON(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
+	stepNEON(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m),
+		unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
 }
 
 // stepNEON does what stepGeneric does, for n elements at each pointer: any n ≥ 0, any alignment of 4
@@ -34,33 +35,30 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 
-// The small kernels in assembly work on whole blocks; what is over, the generic ones do.
+// The small kernels, for whole blocks.
 
-func sumSquaresTile(g []float32, sums *partialSums) {
-	n := 0
-	if active == neon {
-		n = len(g) &^ (block - 1)
-		sumSquaresNEON(unsafe.SliceData(g), n, sums)
+func sumSquaresBlocks(g []float32, sums *partialSums) {
+	if active != neon {
+		sumSquaresGeneric(g, sums)
+		return
 	}
-	sumSquaresGeneric(g[n:], sums)
+	sumSquaresNEON(unsafe.SliceData(g), len(g), sums)
 }
 
-func clampTile(d, g []float32, s, limit float32) {
-	n := 0
-	if active == neon {
-		n = len(g) &^ (block - 1)
-		clampNEON(unsafe.SliceData(d), unsafe.SliceData(g), n, s, limit)
+func clampBlocks(d, g []float32, s, limit float32) {
+	if active != neon {
+		clampGeneric(d, g, s, limit)
+		return
 	}
-	clampGeneric(d[n:], g[n:], s, limit)
+	clampNEON(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
 }
 
-func averageTile(e, p []float32, c float32) {
-	n := 0
-	if active == neon {
-		n = len(e) &^ (block - 1)
-		averageNEON(unsafe.SliceData(e), unsafe.SliceData(p), n, c)
+func averageBlocks(e, p []float32, c float32) {
+	if active != neon {
+		averageGeneric(e, p, c)
+		return
 	}
-	averageGeneric(e[n:], p[n:], c)
+	averageNEON(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 }
 
 //go:noescape
@@ -71,3 +69,23 @@ func clampNEON(d, grad *float32, n int, s, limit float32)
 
 //go:noescape
 func averageNEON(e, p *float32, n int, c float32)
+
+// usualMode is what floatMode returns in the mode in which programs start: no trapped exceptions,
+// rounding to nearest, subnormals kept.
+const usualMode = 0
+
+// floatMode returns the bits of the thread's FPCR that change results.
+func floatMode() uint32
+
+// setFloatMode sets the whole FPCR and returns what it was before.
+func setFloatMode(mode uint32) (before uint32)
+
+// describeMode says in words what is unusual about a mode.
+func describeMode(mode uint32) string {
+	var list []string
+	if mode&(1<<24|1) != 0 {
+		list = append(list, "flush-to-zero")
+	}
+	list = append(list, []string{"", "rounding up", "rounding down", "rounding to zero"}[mode>>22&3])
+	return modeInWords(list, mode, "FPCR")
+}

@@ -1,4 +1,4 @@
-//go:build (!amd64 && !arm64) || purego || noasm
+//go:build (!amd64 && !arm64) || !gc || purego || noasm
 
 package adam
 
@@ -6,7 +6,15 @@ import "github.com/fusedadam/adam/internal/selection"
 
 var assembled []selection.Kernel
 
-func stepTile(p, g, m, v, x []float32, c *coeffs)   { stepGeneric(p, g, m, v, x, c) }
-func sumSquaresTile(g []float32, sums *partialSums) { sumSquaresGeneric(g, sums) }
-func clampTile(d, g []float32, s, limit float32)    { clampGeneric(d, g, s, limit) }
-func averageTile(e, p []float32, c float32)         { averageGeneric(e, p, c) }
+func stepTile(p, g, m, v, x []float32, c *coeffs) { stepGeneric(p, g, m, v, x, c) }
+
+func sumSquaresBlocks(g []float32, sums *partialSums) { sumSquaresGeneric(g, sums) }
+func clampBlocks(d, g []float32, s, limit float32)    { clampGeneric(d, g, s, limit) }
+func averageBlocks(e, p []float32, c float32)         { averageGeneric(e, p, c) }
+
+// The mode cannot be seen without assembly, and is taken to be the usual one.
+const usualMode = 0
+
+func floatMode() uint32          { return usualMode }
+func setFloatMode(uint32) uint32 { return usualMode }
+func describeMode(uint32) string { return "unknown" }

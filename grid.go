@@ -85,7 +85,7 @@ func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
 		g, x := grad, []float32(nil)
 		if o.Options.MaxValue > 0 {
 			g = o.scratch[worker][:len(grad)]
-			clampTile(g, grad, o.clampBy, float32(o.Options.MaxValue))
+			clampTile(g, grad, o.clampBy, o.clampTo)
 		}
 		if t.coeffs.amsgrad {
 			x = t.VMax[c.from:c.to]
@@ -98,7 +98,7 @@ func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
 	if o.Options.EMADecay > 0 {
 		e := t.average[c.from:c.to]
 		if t.begun {
-			averageTile(e, p, float32(1-o.Options.EMADecay))
+			averageTile(e, p, o.toward)
 		} else {
 			copy(e, p)
 		}
@@ -110,10 +110,12 @@ func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
 func (o *Optimizer) sumOfSquares() {
 	o.normed = false
 	o.run(sumPass)
-	o.squares = 0
-	for _, s := range o.sums {
-		o.squares += s
-	}
+	usually(func() {
+		o.squares = 0
+		for _, s := range o.sums {
+			o.squares += s
+		}
+	})
 }
 
 // nonFinite returns the name of the first tensor whose sum of squares is not finite.

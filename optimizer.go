@@ -144,6 +144,8 @@ type Optimizer struct {
 	pass    pass
 	scratch [][]float32 // a tile for each worker, with MaxValue
 	clampBy float32     // multiplier of the gradients before they are clamped
+	clampTo float32     // MaxValue
+	toward  float32     // part of its way that an average goes to its parameter
 	squares float64     // sum of the squares of all gradients
 	normed  bool        // squares are those of the gradients that marks remember
 }
@@ -384,12 +386,11 @@ func (o *Optimizer) Step() (Stats, error) {
 	}
 	o.pool.begin(o.grid.elements)
 	defer o.pool.end()
-	clip := 1.0
 	if o.Options.MaxNorm > 0 || o.Options.SkipNonFinite {
 		if !o.normed || !o.unchanged() {
 			o.sumOfSquares()
 		}
-		stats.GradNorm = math.Sqrt(o.squares) / o.GradScale
+		stats.GradNorm, _ = o.scalars()
 		finite := o.squares <= math.MaxFloat64
 		if !finite {
 			stats.NonFinite = o.nonFinite()
@@ -401,12 +402,10 @@ func (o *Optimizer) Step() (Stats, error) {
 			}
 			return stats, nil
 		}
-		if o.Options.MaxNorm > 0 && o.Options.MaxNorm <= math.MaxFloat64 {
-			clip = min(1, o.Options.MaxNorm/(stats.GradNorm+1e-6))
-		}
 	}
 	o.normed = false
-	stats.Stepped = o.prepare(clip / o.GradScale)
+	_, scale := o.scalars()
+	stats.Stepped = o.prepare(scale)
 	o.run(stepPass)
 	o.count()
 	stats.T = o.T
@@ -433,7 +432,24 @@ func (o *Optimizer) Norm() (float64, error) {
 	defer o.pool.end()
 	o.sumOfSquares()
 	o.remember()
-	return math.Sqrt(o.squares) / o.GradScale, nil
+	norm, _ := o.scalars()
+	return norm, nil
+}
+
+// scalars returns the global norm, if o.squares is known, and the multiplier of the gradients, and
+// rounds the options that the cells use.
+func (o *Optimizer) scalars() (norm, scale float64) {
+	usually(func() {
+		clip, limit := 1.0, o.Options.MaxNorm
+		norm = math.Sqrt(o.squares) / o.GradScale
+		if limit > 0 && limit <= math.MaxFloat64 {
+			clip = min(1, limit/(norm+1e-6))
+		}
+		scale = clip / o.GradScale
+		o.clampBy, o.clampTo = float32(scale), float32(o.Options.MaxValue)
+		o.toward = float32(1 - o.Options.EMADecay)
+	})
+	return norm, scale
 }
 
 // ZeroGrad sets all gradients to zero. It makes the checks of Step.
@@ -468,7 +484,6 @@ func (o *Optimizer) ready() error {
 // gradients, and returns the number of tensors to step. Tensors of one group with the same count share
 // their scalars.
 func (o *Optimizer) prepare(scale float64) int {
-	o.clampBy = float32(scale)
 	if o.Options.MaxValue > 0 {
 		scale = 1
 	}

@@ -55,6 +55,10 @@ var (
 	Request string   // ADAM_KERNEL
 	Tile    int      // elements that one call of a kernel covers at the most
 
+	// Mode says in words which floating-point mode the thread is in: "usual", what is unusual, or
+	// "unknown" without assembly.
+	Mode func() string
+
 	// Use makes the named kernel the one in use and returns the name of the one before. It panics if
 	// this machine cannot run it, and must not be called while a step runs.
 	Use func(name string) (before string)
