@@ -15,8 +15,8 @@
 //	p = κ*p - α*(m/(√x + ε))
 //
 // in two halves: MOMENTS ends with the square root, PARAMETERS begins behind it. The loop makes the
-// MOMENTS of a vector before the PARAMETERS of the vector in front of it. So no instruction waits long
-// for the divide/square-root unit, and the unit never waits for data.
+// MOMENTS of a vector before the PARAMETERS of the vector in front of it. Thus no instruction waits
+// long for the divide/square-root unit, and the unit never waits for data.
 //
 // Operands are in Go's order: VSUBPS a, b, d is d = b-a and VDIVPS a, b, d is d = b/a.
 //
@@ -77,15 +77,16 @@ TEXT ·setFloatMode(SB), NOSPLIT, $0-12
 #define AT(base, offset) offset(base)(BX*4)
 
 // The loops ask for the lines 320 bytes ahead. The hardware's prefetching stops at each page, and a
-// step has too many instructions for the loads of the next page to begin early on their own. On Zen 4
-// a step is up to an eighth faster for it between the caches and the memory, and no slower in cache;
-// 256 to 448 bytes do as well, from 640 it is slower than without.
+// step has too many instructions for the loads of the next page to begin early on their own. On
+// Zen 4 a step is up to an eighth faster for it between the caches and the memory, and no slower in
+// cache; 256 to 448 bytes do as well, from 640 it is slower than without.
 #define AHEAD(base, offset) PREFETCHT0 AT(base, offset+320)
 
-// KERNEL is the schedule of every width. FIRST makes the moments of one vector up to the square root,
-// SECOND its parameters. On the way into the loop and out of it, the moments of the vector at BX are
-// made; a turn makes two vectors. LAST makes the elements that do not fill a vector of so many lanes.
-#define KERNEL(FIRST, SECOND, ASK, LAST, lanes, r, m, nextr, nextm, VL2, VMAX, next, loop, last, tail) \
+// KERNEL is the schedule of every width. FIRST makes the moments of one vector up to the square
+// root, SECOND its parameters. The loop makes two vectors a turn; before and after each turn, FIRST
+// of the vector at BX is done and SECOND is not. LAST makes the elements that do not fill a vector.
+// r, m and r2, m2 are the registers of R and M of alternate vectors.
+#define KERNEL(FIRST, SECOND, ASK, LAST, lanes, r, m, r2, m2, VL2, VMAX, next, loop, last, tail) \
 next:                        \
 	LEAQ lanes(BX), R11      \
 	CMPQ R11, R10            \
@@ -97,13 +98,13 @@ next:                        \
 	PCALIGN $64              \
 loop:                        \
 	ASK(SI)                  \
-	FIRST(VL2, VMAX, 4*lanes, nextr, nextm) \
+	FIRST(VL2, VMAX, 4*lanes, r2, m2) \
 	ASK(R8)                  \
 	SECOND(0, r, m)          \
 	ASK(DX)                  \
 	FIRST(VL2, VMAX, 8*lanes, r, m) \
 	ASK(DI)                  \
-	SECOND(4*lanes, nextr, nextm) \
+	SECOND(4*lanes, r2, m2)  \
 	ADDQ $(2*lanes), BX      \
 	CMPQ BX, R11             \
 	JLE  loop                \
@@ -191,7 +192,7 @@ tail:                        \
 // A vector of zmm registers, and the last elements of a slice under the mask K3.
 #define FIRSTZ(VL2, VMAX, o, r, m) MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, o, r, m)
 #define SECONDZ(o, r, m)           PARAMETERS(LOADMUL, STORE, o, r, m)
-#define AHEADZ(base) \
+#define ASKZ(base) \
 	AHEAD(base, 0)           \
 	AHEAD(base, 64)
 #define LASTZ(VL2, VMAX) \
@@ -205,8 +206,8 @@ tail:                        \
 	MOMENTS(LOADK3, LOADMULK3, STOREK3, VL2, VMAX, 0, R, M) \
 	PARAMETERS(LOADMULK3, STOREK3, 0, R, M)
 
-#define KERNELZ(VL2, VMAX, next, loop, last, tail) \
-	KERNEL(FIRSTZ, SECONDZ, AHEADZ, LASTZ, 16, R, M, NEXTR, NEXTM, VL2, VMAX, next, loop, last, tail)
+#define KERNELZ(VL2, VMAX, top, loop, end, tail) \
+	KERNEL(FIRSTZ, SECONDZ, ASKZ, LASTZ, 16, R, M, NEXTR, NEXTM, VL2, VMAX, top, loop, end, tail)
 
 // func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepAVX512(SB), NOSPLIT, $8-56
@@ -246,7 +247,7 @@ done:
 //
 //	sums[i%32] += grad[i]*grad[i]
 //
-// A square of a float32 is exact in float64: the multiply-add rounds once, as the addition alone would.
+// A square of a float32 is exact in float64: the multiply-add rounds as the addition alone would.
 TEXT ·sumSquaresAVX512(SB), NOSPLIT, $8-24
 	ENTER(usual)
 	MOVQ grad+0(FP), SI
@@ -282,7 +283,7 @@ stored:
 //
 //	d = min(max(s*grad, -limit), limit), NaN if s*grad is
 //
-// VMAXPS and VMINPS give their first operand here, which Intel calls the second, where either is NaN.
+// Where either is NaN, VMAXPS and VMINPS give their first operand here, Intel's second.
 TEXT ·clampAVX512(SB), NOSPLIT, $8-32
 	ENTER(usual)
 	MOVQ d+0(FP), DI
@@ -425,7 +426,7 @@ done:
 
 #define FIRSTY(VL2, VMAX, o, r, m) MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, o, r, m)
 #define SECONDY(o, r, m)           PARAMETERSY(LOADMULY, STOREY, o, r, m)
-#define AHEADY(base)               AHEAD(base, 0)
+#define ASKY(base)                 AHEAD(base, 0)
 #define LASTY(VL2, VMAX) \
 	SUBQ BX, R10             \
 	JEQ  done                \
@@ -435,8 +436,8 @@ done:
 	MOMENTSY(LOADLANES, LOADMULLANES, STORELANES, VL2, VMAX, 0, RY, MY) \
 	PARAMETERSY(LOADMULLANES, STORELANES, 0, RY, MY)
 
-#define KERNELY(VL2, VMAX, next, loop, last, tail) \
-	KERNEL(FIRSTY, SECONDY, AHEADY, LASTY, 8, RY, MY, NEXTRY, NEXTMY, VL2, VMAX, next, loop, last, tail)
+#define KERNELY(VL2, VMAX, top, loop, end, tail) \
+	KERNEL(FIRSTY, SECONDY, ASKY, LASTY, 8, RY, MY, NEXTRY, NEXTMY, VL2, VMAX, top, loop, end, tail)
 
 DATA ordinals<>+0(SB)/8, $0x0000000100000000
 DATA ordinals<>+8(SB)/8, $0x0000000300000002

@@ -88,9 +88,9 @@ TEXT ·setFloatMode(SB), NOSPLIT, $0-12
 	FMOVS offset(R6), f      \
 	VDUP  v.S[0], v.S4
 
-// What the variants have more, empty without. MOV is FMOVQ for a vector, FMOVS for one element, which
-// zeroes the lanes above it; size is its bytes. It is the loads that move the pointers, since a store would
-// move them only when its data is there.
+// What the variants have more, empty without. MOV is FMOVQ for a vector, FMOVS for one element,
+// which zeroes the lanes above it; size is its bytes. The loads move the pointers: a store would do
+// so only when its data is there.
 #define NOL2(MOV, size)
 #define L2(MOV, size) \
 	MOV   (R0), F2           \
@@ -192,7 +192,7 @@ done:
 #define FCVTL2D(n, d)  WORD $(0x0e617800 | (n)<<5 | (d))
 #define FCVTLH2D(n, d) WORD $(0x4e617800 | (n)<<5 | (d))
 
-// A square of a float32 is exact in float64: the multiply-add rounds once, as the addition alone would.
+// A square of a float32 is exact in float64: the multiply-add rounds as the addition alone would.
 #define ADDSQUARES(low, high) \
 	FMOVQ.P 16(R1), F0       \
 	FCVTL2D(0, 1)            \

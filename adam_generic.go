@@ -2,8 +2,9 @@ package adam
 
 import "math"
 
-// stepGeneric is the step in plain Go, the reference of every other kernel. Each operation is rounded
-// to float32: a product that meets a sum stands in float32(…), or the compiler may fuse the two.
+// stepGeneric is the step in plain Go, the reference of every other kernel. Each operation is
+// rounded to float32: a product that meets a sum stands in float32(…), or the compiler may fuse the
+// two.
 func stepGeneric(p, g, m, v, x []float32, c *coeffs) {
 	k := *c // in registers: the compiler cannot know that the stores below leave c alone
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
@@ -38,8 +39,8 @@ func stepGeneric(p, g, m, v, x []float32, c *coeffs) {
 // partialSums of a tile: element i belongs to sum i mod 32.
 type partialSums [32]float64
 
-// sumSquaresGeneric adds the square of each element of g to its sum. A square of a float32 is exact in float64, so
-// that the sum is rounded once whether the compiler fuses the two operations or not.
+// sumSquaresGeneric adds the square of each element of g to its sum. A square of a float32 is exact
+// in float64, so that the sum is rounded once whether the compiler fuses the two operations or not.
 func sumSquaresGeneric(g []float32, sums *partialSums) {
 	for i, x := range g {
 		sums[i%len(sums)] += float64(x) * float64(x)
@@ -54,8 +55,8 @@ func clampGeneric(d, g []float32, s, limit float32) {
 	}
 }
 
-// averageGeneric moves e by the part c of its way to p; a subnormal result is stored as zero, since an
-// average that decays to nothing would slow down every later step.
+// averageGeneric moves e by the part c of its way to p; a subnormal result is stored as zero, since
+// an average that decays to nothing would slow down every later step.
 func averageGeneric(e, p []float32, c float32) {
 	p = p[:len(e)]
 	for i, x := range e {

@@ -11,21 +11,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Instructions of the amd64 kernels and the CPU flag that each needs, on registers of 512 bits (or masks)
-// and on shorter ones; "" for those of every amd64 CPU. From Intel's and AMD's manuals.
+// Instructions of the amd64 kernels and the CPU flag that each needs, on registers of 512 bits (or
+// masks) and on shorter ones; "" for those of every amd64 CPU. From Intel's and AMD's manuals.
 var needs = func() map[string][2]string {
 	m := map[string][2]string{
-		"VPAND": {"-", "avx2"}, "VPANDN": {"-", "avx2"}, "VPXOR": {"-", "avx2"}, "VPCMPEQD": {"-", "avx2"},
+		"VPAND": {"-", "avx2"}, "VPANDN": {"-", "avx2"}, "VPXOR": {"-", "avx2"},
+		"VPCMPEQD": {"-", "avx2"},
 		"VPCMPGTD": {"-", "avx2"}, "VPBROADCASTD": {"avx512f", "avx2"},
 		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
-		"VXORPS": {"avx512dq", "avx"}, "VPXORD": {"avx512f", "avx512vl"}, "VFMADD231PD": {"avx512f", "fma"},
-		"VPTESTMD": {"avx512f", "avx512vl"}, "KMOVW": {"avx512f", "-"},
+		"VXORPS": {"avx512dq", "avx"}, "VPXORD": {"avx512f", "avx512vl"},
+		"VFMADD231PD": {"avx512f", "fma"},
+		"VPTESTMD":    {"avx512f", "avx512vl"}, "KMOVW": {"avx512f", "-"},
 	}
-	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS VMINPS VCMPPS VBROADCASTSS VMOVUPD VMULPD VADDPD VCVTPS2PD") {
+	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
+		"VMINPS VCMPPS VBROADCASTSS VMOVUPD VMULPD VADDPD VCVTPS2PD") {
 		m[s] = [2]string{"avx512f", "avx"}
 	}
-	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE JEQ JNE JMP ADDQ SUBQ " +
-		"SHLL DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR") {
+	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
+		"JEQ JNE JMP ADDQ SUBQ SHLL DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m
@@ -67,7 +70,8 @@ func TestGates(t *testing.T) {
 			}
 			assert.NotEqual(t, "-", flag, "%s: no such form: %s", f.name, s)
 			assert.True(t, gate[flag], "%s: the gate lacks %s, which %q needs", f.name, flag, s)
-			assert.True(t, gate["avx512vl"] || !evex.MatchString(operands), "%s: the gate lacks avx512vl, which %q needs", f.name, s)
+			assert.True(t, gate["avx512vl"] || !evex.MatchString(operands),
+				"%s: the gate lacks avx512vl, which %q needs", f.name, s)
 			if flag != "" {
 				vectors++
 			}

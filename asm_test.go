@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 // An asmFunc is a function of an assembly file with its macros expanded, a statement each.
 type asmFunc struct {
 	name       string
+	frame      int // bytes of its local variables
 	statements []string
 }
 
@@ -28,12 +30,12 @@ type macro struct {
 
 var (
 	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
-	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\)`)
+	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*NOSPLIT,\s*\$(\d+)-\d+$`)
 	wordRE   = regexp.MustCompile(`\b[A-Za-z_]\w*`)
 )
 
-// readAssembly expands the macros of an assembly file as the Go assembler does, but for those that keep
-// says it should leave.
+// readAssembly expands the macros of an assembly file as the Go assembler does, but for those that
+// keep says it should leave.
 func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmFunc {
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -54,10 +56,14 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 			continue
 		}
 		if f := textRE.FindStringSubmatch(line); f != nil {
-			funcs = append(funcs, asmFunc{name: f[1]})
+			frame, err := strconv.Atoi(f[2])
+			require.NoError(t, err)
+			funcs = append(funcs, asmFunc{name: f[1], frame: frame})
 			continue
 		}
-		if len(funcs) == 0 || line == "" || strings.HasPrefix(line, "DATA ") || strings.HasPrefix(line, "GLOBL ") {
+		require.False(t, strings.HasPrefix(line, "TEXT"), "%s: not understood: %s", file, line)
+		data := strings.HasPrefix(line, "DATA ") || strings.HasPrefix(line, "GLOBL ")
+		if len(funcs) == 0 || line == "" || data {
 			continue
 		}
 		f := &funcs[len(funcs)-1]
@@ -139,8 +145,45 @@ func splitArgs(s string) []string {
 	return args
 }
 
-// Each word that the arm64 files encode by hand disassembles to the operation that its macro names, on
-// the registers that the macro is given.
+// The local variables of each function lie in its frame, whole and apart from each other. Neither the
+// assembler nor go vet looks at that.
+func TestFrames(t *testing.T) {
+	local := regexp.MustCompile(`\b(\w+)-(\d+)\(SP\)`)
+	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
+	seen := 0
+	for _, file := range []string{"adam_amd64.s", "adam_arm64.s",
+		"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"} {
+		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
+			owner := make([]string, f.frame+1) // owner[i] is the variable with the byte i below the top
+			for _, s := range f.statements {
+				require.NotContains(t, local.ReplaceAllString(s, ""), "(SP)", "%s: %s", f.name, s)
+				m := local.FindStringSubmatch(s)
+				if m == nil {
+					continue
+				}
+				seen++
+				size := 4 // of MOVL and LDMXCSR
+				if wide.MatchString(s) {
+					size = 64
+				} else if half.MatchString(s) {
+					size = 32
+				}
+				top, err := strconv.Atoi(m[2])
+				require.NoError(t, err)
+				require.LessOrEqual(t, top, f.frame, "%s: below the frame: %s", f.name, s)
+				require.LessOrEqual(t, size, top, "%s: above the frame: %s", f.name, s)
+				for i := top - size + 1; i <= top; i++ {
+					require.Contains(t, []string{"", m[1]}, owner[i], "%s: overlap: %s", f.name, s)
+					owner[i] = m[1]
+				}
+			}
+		}
+	}
+	assert.Greater(t, seen, 40, "uses of local variables")
+}
+
+// Each word that the arm64 files encode by hand disassembles to the operation that its macro names,
+// on the registers that the macro is given.
 func TestEncodings(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("needs the go command")
@@ -154,11 +197,16 @@ func TestEncodings(t *testing.T) {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	operation := regexp.MustCompile(`^(F\w+)(4S|2D)\(([^)]*)\)$`)
-	widening := map[string]string{"FCVTL": "VFCVTL V%s.S2, V%s.D2", "FCVTLH": "VFCVTL2 V%s.S4, V%s.D2"} // from float32 to float64
-	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)      // a line of objdump
+	widening := map[string]string{ // from float32 to float64
+		"FCVTL": "VFCVTL V%s.S2, V%s.D2", "FCVTLH": "VFCVTL2 V%s.S4, V%s.D2",
+	}
+	// A line of objdump.
+	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
 	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
-		byHand := func(name string) bool { return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D") }
+		byHand := func(name string) bool {
+			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
+		}
 		for _, f := range readAssembly(t, file, byHand) {
 			var want []string
 			names := map[string]bool{}
@@ -175,7 +223,8 @@ func TestEncodings(t *testing.T) {
 					names[op] = true
 				}
 			}
-			dump, err := exec.Command("go", "tool", "objdump", "-s", `\.`+f.name+`(\.abi0)?$`, binary).Output()
+			symbol := `\.` + f.name + `(\.abi0)?$`
+			dump, err := exec.Command("go", "tool", "objdump", "-s", symbol, binary).Output()
 			require.NoError(t, err)
 			var got []string
 			for _, m := range instruction.FindAllStringSubmatch(string(dump), -1) {

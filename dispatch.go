@@ -45,8 +45,8 @@ func init() {
 	}
 }
 
-// coeffs holds the scalars of one step as the kernels read them (the field offsets reach the assembly
-// through go_asm.h).
+// coeffs holds the scalars of one step as the kernels read them (the field offsets reach the
+// assembly through go_asm.h).
 type coeffs struct {
 	s      float32 // gradient multiplier
 	lambda float32 // L2 weight decay
@@ -63,18 +63,19 @@ type coeffs struct {
 // exponent masks the bits of a float32 that are all zero in zeros and subnormals.
 const exponent = 0x7f800000
 
-// Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal v
-// is below 2^-63 and vanishes beside ε.
+// Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal
+// v is below 2^-63 and vanishes beside ε.
 const flushEps = 1.0 / (1 << 34)
 
-// set computes the scalars of step t (1 for the first), with scale as the multiplier of the gradients.
+// set computes the scalars of step t (1 for the first), with scale as the multiplier of the
+// gradients.
 func (k *coeffs) set(c *Config, t uint64, scale float64) {
 	usually(func() { k.compute(c, t, scale) })
 }
 
-// compute computes in float64 and rounds each scalar to float32 once. Products that meet a sum stand in
-// float64(…), or some compilers fuse them, and no function of package math is used but Sqrt: the bits
-// are the same on every architecture.
+// compute computes in float64 and rounds each scalar to float32 once. Products that meet a sum
+// stand in float64(…), or some compilers fuse them, and no function of package math is used but
+// Sqrt: the bits are the same on every architecture.
 func (k *coeffs) compute(c *Config, t uint64, scale float64) {
 	b1t, b2t := power(c.Beta1, t), power(c.Beta2, t)
 	q := math.Sqrt(1 - b2t)
@@ -97,9 +98,9 @@ func (k *coeffs) compute(c *Config, t uint64, scale float64) {
 	}
 }
 
-// power returns β^t by binary exponentiation, least significant bit first, in plain float64 products.
-// Where β^t ≤ exp(-t·(1-β)) < 2^-60, of which 1-β^t keeps nothing, it returns 0: products that underflow
-// are slow.
+// power returns β^t by binary exponentiation, least significant bit first, in plain float64
+// products. Where β^t ≤ exp(-t·(1-β)) < 2^-60, of which 1-β^t keeps nothing, it returns 0: products
+// that underflow are slow.
 func power(beta float64, t uint64) float64 {
 	if float64(t)*(1-beta) > 42 {
 		return 0
@@ -115,8 +116,8 @@ func power(beta float64, t uint64) float64 {
 }
 
 // tile is the number of elements of one kernel call: few enough that the garbage collector, which
-// cannot stop assembly, waits microseconds, and that a tile stays in a core's own cache; enough that
-// the call costs nothing.
+// cannot stop assembly, waits microseconds, and that a tile stays in a core's own cache; enough
+// that the call costs nothing.
 const tile = 8 << 10
 
 // step runs the kernel over the slices, tile by tile; x is empty without AMSGrad.
@@ -133,12 +134,13 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 	stepTile(p, g, m, v, x, c)
 }
 
-// block is the number of elements that the small kernels in assembly work in. What remains of a slice
-// goes through one more block of its own, so that all arithmetic is the kernel's.
+// block is the number of elements that the small kernels in assembly work in. What remains of a
+// slice goes through one more block of its own, so that all arithmetic is the kernel's.
 const block = len(partialSums{})
 
-// sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to partial
-// sum i mod 32, and the partial sums are added in halves. It is finite if and only if all elements are.
+// sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to
+// partial sum i mod 32, and the partial sums are added in halves. It is finite if and only if all
+// elements are.
 func sumSquares(g []float32) (sum float64) {
 	var sums partialSums
 	n := len(g) &^ (block - 1)
@@ -185,9 +187,9 @@ func averageTile(e, p []float32, c float32) {
 	}
 }
 
-// usually calls f in the usual floating-point mode: rounding to nearest, subnormals kept. The kernels
-// in assembly see to that themselves; this is for the scalars, which Go computes. f must be short. It
-// is called again if the goroutine has moved to a thread in another mode meanwhile.
+// usually calls f in the usual floating-point mode: rounding to nearest, subnormals kept. The
+// kernels in assembly see to that themselves; this is for the scalars, which Go computes. f must be
+// short. It is called again if the goroutine has moved to a thread in another mode meanwhile.
 func usually(f func()) {
 	if floatMode() == usualMode {
 		if f(); floatMode() == usualMode {

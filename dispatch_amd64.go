@@ -31,7 +31,8 @@ var assembled = []selection.Kernel{
 }
 
 // stepTile runs the kernel in use. It is an ordinary Go function, where the garbage collector can
-// stop the goroutine between two tiles; the switch with direct calls keeps c from escaping to the heap.
+// stop the goroutine between two tiles; direct calls in a switch keep c from escaping to
+// the heap.
 //
 //go:noinline
 func stepTile(p, g, m, v, x []float32, c *coeffs) {
@@ -130,6 +131,7 @@ func describeMode(mode uint32) string {
 	if mode&(1<<6) != 0 {
 		list = append(list, "denormals-are-zero")
 	}
-	list = append(list, []string{"", "rounding down", "rounding up", "rounding to zero"}[mode>>13&3])
+	rounding := []string{"", "rounding down", "rounding up", "rounding to zero"}
+	list = append(list, rounding[mode>>13&3])
 	return modeInWords(list, mode, "MXCSR")
 }

@@ -29,8 +29,8 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 		unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
 }
 
-// stepNEON does what stepGeneric does, for n elements at each pointer: any n ≥ 0, any alignment of 4
-// bytes; x is read and written with c.amsgrad only.
+// stepNEON does what stepGeneric does, for n elements at each pointer: any n ≥ 0, any alignment of
+// 4 bytes; x is read and written with c.amsgrad only.
 //
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
@@ -86,6 +86,7 @@ func describeMode(mode uint32) string {
 	if mode&(1<<24|1) != 0 {
 		list = append(list, "flush-to-zero")
 	}
-	list = append(list, []string{"", "rounding up", "rounding down", "rounding to zero"}[mode>>22&3])
+	rounding := []string{"", "rounding up", "rounding down", "rounding to zero"}
+	list = append(list, rounding[mode>>22&3])
 	return modeInWords(list, mode, "FPCR")
 }

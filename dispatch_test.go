@@ -1,6 +1,8 @@
 package adam
 
 import (
+	"math/big"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -76,12 +78,65 @@ func TestChoice(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	yes, no := []selection.Flag{{Name: "a", Have: true}, {Name: "b", Have: true}}, []selection.Flag{{Name: "a", Have: true}, {Name: "b"}}
-	kernels := []selection.Kernel{{Name: "best", Needs: no}, {Name: "good", Needs: yes}, {Name: "fair", Needs: yes}, {Name: "generic"}}
-	for request, want := range map[string]int{"": 1, "best": 1, "good": 1, "fair": 2, "generic": 3, "other": 1, "FAIR": 2} {
+	yes := []selection.Flag{{Name: "a", Have: true}, {Name: "b", Have: true}}
+	no := []selection.Flag{{Name: "a", Have: true}, {Name: "b"}}
+	kernels := []selection.Kernel{
+		{Name: "best", Needs: no}, {Name: "good", Needs: yes}, {Name: "fair", Needs: yes},
+		{Name: "generic"},
+	}
+	for request, want := range map[string]int{
+		"": 1, "best": 1, "good": 1, "fair": 2, "generic": 3, "other": 1, "FAIR": 2,
+	} {
 		assert.Equal(t, want, selection.Choose(kernels, request), "request %q", request)
 	}
 	assert.Equal(t, []string{"b"}, kernels[0].Missing())
 	assert.Empty(t, kernels[1].Missing())
 	assert.Panics(t, func() { selection.Use("other") })
+}
+
+// The scalars of random steps are those of docs/ARITHMETIC.md, computed with math/big: each operation
+// rounded to 53 bits, each scalar once more to 24. So no scalar is rounded to float32 on the way.
+func TestScalars(t *testing.T) {
+	b := func(x float64) *big.Float { return big.NewFloat(x) } // 53 bits
+	mul := func(x, y *big.Float) *big.Float { return b(0).Mul(x, y) }
+	sub := func(x, y *big.Float) *big.Float { return b(0).Sub(x, y) }
+	f32 := func(x *big.Float) float32 {
+		y, _ := x.Float32()
+		return y
+	}
+	pow := func(beta float64, t uint64) *big.Float {
+		r, square := b(1), b(beta)
+		for ; t > 0; t >>= 1 {
+			if t&1 != 0 {
+				r = mul(r, square)
+			}
+			square = mul(square, square)
+		}
+		return r
+	}
+	r := rand.New(rand.NewPCG(11, 12))
+	for range 3000 {
+		c := Config{LR: r.Float64() / 10, Beta1: r.Float64(), Beta2: 1 - r.Float64()/100,
+			Eps: r.Float64() / 1e6, WeightDecay: r.Float64(), Decoupled: r.IntN(4) > 0}
+		n, scale := 1+r.Uint64N(5000), r.Float64()
+		one := b(1)
+		q := b(0).Sqrt(sub(one, pow(c.Beta2, n)))
+		alpha := b(0).Quo(mul(b(c.LR), q), sub(one, pow(c.Beta1, n)))
+		want := coeffs{
+			s: f32(b(scale)), lambda: f32(b(c.WeightDecay)), live: exponent, kappa: 1,
+			b1: f32(b(c.Beta1)), c1: f32(sub(one, b(c.Beta1))),
+			b2: f32(b(c.Beta2)), c2: f32(sub(one, b(c.Beta2))),
+			alpha: f32(alpha), eps: f32(mul(b(c.Eps), q)),
+			l2: !c.Decoupled,
+		}
+		if c.Decoupled {
+			want.kappa = f32(sub(one, mul(b(c.LR), b(c.WeightDecay))))
+		}
+		if c.Eps < flushEps {
+			want.live = 0xffffffff
+		}
+		var got coeffs
+		got.set(&c, n, scale)
+		require.Equal(t, want, got, "%+v, step %d", c, n)
+	}
 }

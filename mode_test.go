@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A floatModeCase is a value of the control register, with more bits that change no result, and what
-// selection.Mode says of it.
+// A floatModeCase is a value of the control register, with more bits that change no result, and
+// what selection.Mode says of it.
 type floatModeCase struct {
 	register uint32
 	words    string
@@ -47,7 +47,8 @@ var unusualModes = map[string][]floatModeCase{
 	},
 }[runtime.GOARCH]
 
-// in runs f with the control register of the thread set to the value and returns what f has left there.
+// in runs f with the control register of the thread set to the value and returns what f has left
+// there.
 func in(register uint32, f func()) uint32 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -88,7 +89,8 @@ func sameBits(t *testing.T, want, got []float32, message ...any) {
 	t.Helper()
 	for i, w := range want {
 		if math.Float32bits(w) != math.Float32bits(got[i]) {
-			t.Fatalf("%s: element %d of %d is %x, want %x", fmt.Sprint(message...), i, len(want), got[i], w)
+			t.Fatalf("%s: element %d of %d is %x, want %x",
+				fmt.Sprint(message...), i, len(want), got[i], w)
 		}
 	}
 }
@@ -101,7 +103,8 @@ func TestModeOfStep(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 9))
 		for _, n := range lengths {
 			for variant := range 8 {
-				p, g, mo, v, x := tiny(r, n), tiny(r, n), tiny(r, n), squared(tiny(r, n)), tiny(r, n)
+				p, g, mo, v := tiny(r, n), tiny(r, n), tiny(r, n), squared(tiny(r, n))
+				x := tiny(r, n)
 				c := Config{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-30, WeightDecay: 0.03,
 					Decoupled: variant&1 != 0, AMSGrad: variant&2 != 0}
 				if variant&4 != 0 {
@@ -119,7 +122,7 @@ func TestModeOfStep(t *testing.T) {
 				}
 				step(want[0], g, want[1], want[2], want[3], &k)
 				left := in(m.register, func() { step(p, g, mo, v, x, &k) })
-				require.Equal(t, m.register, left, "%s, %d elements: the mode afterwards", m.words, n)
+				require.Equal(t, m.register, left, "%s, %d elements: the mode left", m.words, n)
 				for i, s := range all {
 					sameBits(t, want[i], s, m.words, ", variant ", variant, ", slice ", i)
 				}
@@ -152,7 +155,8 @@ func TestModeOfScalars(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 9))
 		for range 200 {
 			c := Config{LR: math.Exp2(-150 * r.Float64()), Beta1: r.Float64(), Beta2: r.Float64(),
-				Eps: math.Exp2(-150 * r.Float64()), WeightDecay: r.Float64(), Decoupled: r.IntN(2) == 0}
+				Eps: math.Exp2(-150 * r.Float64()), WeightDecay: r.Float64()}
+			c.Decoupled = r.IntN(2) == 0
 			var want, got coeffs
 			t1, scale := 1+r.Uint64N(50), r.Float64()
 			want.set(&c, t1, scale)
@@ -190,10 +194,13 @@ func TestModeInWords(t *testing.T) {
 	}
 }
 
-// optimizers returns functions that step some tensors with everything that an Optimizer can do, each
-// call in the same way, and return what the steps leave. The values are drawn in the mode of the caller.
+// optimizers returns functions that step some tensors with everything that an Optimizer can do,
+// each call in the same way, and return what the steps leave. The values are drawn in the mode of
+// the caller.
 func optimizers(t *testing.T, workers int) (steps []func() [][]float32) {
-	for _, options := range []Options{{MaxNorm: 0.3, EMADecay: 0.9}, {MaxValue: 1e-3, EMADecay: 0.99}} {
+	for _, options := range []Options{
+		{MaxNorm: 0.3, EMADecay: 0.9}, {MaxValue: 1e-3, EMADecay: 0.99},
+	} {
 		options.Workers = workers
 		r := rand.New(rand.NewPCG(6, 9))
 		g := Group{Config: Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-30, WeightDecay: 0.03}}

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A smallKernel works on slices a and b with a scalar each time; what it returns and what it leaves in a is
-// its result. Each is compared with its definition, written out in reference.
+// A smallKernel works on slices a and b with a scalar each time; what it returns and what it leaves
+// in a is its result. Each is compared with its definition, written out in reference.
 var smallKernels = []struct {
 	name           string
 	run, reference func(a, b []float32, c float32) float64
@@ -63,7 +63,8 @@ func compareSmall(t *testing.T, o, want *operands.Operands, i int, c float32) {
 	k := smallKernels[i]
 	b := operands.Bits(o.G)
 	got, expected := k.run(o.P, o.G, c), k.reference(want.P, want.G, c)
-	if math.Float64bits(got) != math.Float64bits(expected) && !(got != got && expected != expected) {
+	nan := got != got && expected != expected
+	if math.Float64bits(got) != math.Float64bits(expected) && !nan {
 		t.Fatalf("%s of %d elements: %v, by definition %v", k.name, len(o.P), got, expected)
 	}
 	require.NoError(t, o.Difference(want), "%s of %d elements, scalar %v", k.name, len(o.P), c)
@@ -82,7 +83,8 @@ func TestSmallKernels(t *testing.T) {
 							continue
 						}
 						o := operands.New(r, n, operands.Offsets(r), kind.Value)
-						c := []float32{1, 0.001, 0.5, -3, 1e-30, 1e30, float32(math.NaN()), 0}[r.IntN(8)]
+						nan := float32(math.NaN())
+						c := []float32{1, 0.001, 0.5, -3, 1e-30, 1e30, nan, 0}[r.IntN(8)]
 						compareSmall(t, o, o.Clone([5]int{}), i, c)
 					}
 				}
@@ -101,7 +103,9 @@ func TestSumSquaresSeesNonFinite(t *testing.T) {
 			}
 			assert.LessOrEqual(t, sumSquares(g), math.MaxFloat64)
 			for i := range g {
-				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0x7f800001)} {
+				// A NaN, both infinities and a signalling NaN.
+				for _, bits := range []uint32{0x7fc00000, 0x7f800000, 0xff800000, 0x7f800001} {
+					bad := math.Float32frombits(bits)
 					g[i] = bad
 					if s := sumSquares(g); s <= math.MaxFloat64 {
 						t.Fatalf("%v at %d of %d: sum %v", bad, i, n, s)
@@ -113,7 +117,8 @@ func TestSumSquaresSeesNonFinite(t *testing.T) {
 	})
 }
 
-// The sum of a tile is as good as 256 additions in float64 are, also of values of very different sizes.
+// The sum of a tile is as good as 256 additions in float64 are, also of values of very different
+// sizes.
 func TestSumSquaresAccuracy(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	for range 50 {

@@ -1,6 +1,6 @@
 // Package roofline runs the two things that bound an Adam step on a machine, and nothing else: its
-// memory traffic and its divisions and square roots. The time of a step cannot be below the longer of
-// the two; benchmarks quote it as a share of that.
+// memory traffic and its divisions and square roots. The time of a step cannot be below the longer
+// of the two; benchmarks quote it as a share of that.
 package roofline
 
 import (
@@ -9,19 +9,19 @@ import (
 	"unsafe"
 )
 
-// Block is the number of elements that both ceilings work in; they leave what is over a multiple of it.
+// Block is the number of elements that both ceilings work in; they leave out the remainder.
 const Block = 16
 
-// Traffic makes the memory accesses of a step with as little arithmetic as there can be: it reads g,
-// p, m and v once and writes p, m and v, in vectors as wide as those of the named kernel of package
-// adam. What it computes is an exclusive or with g: called twice, it restores the slices, and it
-// makes no subnormal that would slow it down. The slices must be of one length.
+// Traffic makes the memory accesses of a step with as little arithmetic as there can be: it reads
+// g, p, m and v once and writes p, m and v, in vectors as wide as those of the named kernel of
+// package adam. What it computes is an exclusive or with g: called twice, it restores the slices,
+// and it makes no subnormal that would slow it down. The slices must be of one length.
 //
 // The ceiling is the faster of Traffic and [TrafficPrefetched].
 func Traffic(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, false) }
 
-// TrafficPrefetched is Traffic with prefetch instructions: slower in the caches, faster out of them. The
-// ceilings of the kernels "generic" and "neon" have none.
+// TrafficPrefetched is Traffic with prefetch instructions: slower in the caches, faster out of
+// them. The ceilings of the kernels "generic" and "neon" have none.
 func TrafficPrefetched(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, true) }
 
 func xor(kernel string, p, g, m, v []float32, prefetch bool) {
@@ -43,9 +43,9 @@ func xor(kernel string, p, g, m, v []float32, prefetch bool) {
 
 func bits(s []float32) []uint32 { return unsafe.Slice((*uint32)(unsafe.Pointer(&s[0])), len(s)) }
 
-// Arithmetic makes n square roots and n divisions of values as they occur in training, none of which
-// waits for another, in vectors as wide as those of the named kernel. The result is of no use but to
-// keep the compiler from leaving the work out.
+// Arithmetic makes n square roots and n divisions of values as they occur in training, none of
+// which waits for another, in vectors as wide as those of the named kernel. The result is of no use
+// but to keep the compiler from leaving the work out.
 func Arithmetic(kernel string, n int) float32 {
 	n &^= Block - 1
 	if slices.Contains(assembled, kernel) {
@@ -56,8 +56,9 @@ func Arithmetic(kernel string, n int) float32 {
 	a, b := float32(1.2345678e-6), float32(1.2345678e-3)
 	for i := 0; i < n; i += 2 {
 		// Two of each in a turn, on values that the compiler cannot take out of the loop.
-		a0, b0 := math.Float32frombits(math.Float32bits(a)+uint32(i)), math.Float32frombits(math.Float32bits(b)+uint32(i))
-		a1, b1 := math.Float32frombits(math.Float32bits(a)-uint32(i)), math.Float32frombits(math.Float32bits(b)-uint32(i))
+		u, w := math.Float32bits(a), math.Float32bits(b)
+		a0, b0 := math.Float32frombits(u+uint32(i)), math.Float32frombits(w+uint32(i))
+		a1, b1 := math.Float32frombits(u-uint32(i)), math.Float32frombits(w-uint32(i))
 		r0 = float32(math.Sqrt(float64(a0))) + a1/b1
 		r1 = float32(math.Sqrt(float64(a1))) + b0/a0
 	}

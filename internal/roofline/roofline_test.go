@@ -10,7 +10,8 @@ import (
 // generic ceiling as with those in assembly that any CPU can run.
 func TestTraffic(t *testing.T) {
 	for _, kernel := range runnable() {
-		for _, f := range []func(string, []float32, []float32, []float32, []float32){Traffic, TrafficPrefetched} {
+		type traffic func(kernel string, p, g, m, v []float32)
+		for _, f := range []traffic{Traffic, TrafficPrefetched} {
 			const n = 5*Block + 3
 			var s [4][]float32
 			for i := range s {
@@ -23,7 +24,8 @@ func TestTraffic(t *testing.T) {
 			for i, x := range s {
 				for j, y := range x {
 					changed := i != 1 && j < 5*Block
-					assert.Equal(t, changed, y != float32(100*i+j+1), "%s: slice %d, element %d: %v", kernel, i, j, y)
+					assert.Equal(t, changed, y != float32(100*i+j+1),
+						"%s: slice %d, element %d: %v", kernel, i, j, y)
 				}
 			}
 			f(kernel, s[0], s[1], s[2], s[3])
@@ -36,7 +38,8 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
-// The work is done for its time: that it ends, with instructions that this CPU has, is all there is to see.
+// The work is done for its time: that it ends, with instructions that this CPU has, is all there is
+// to see.
 func TestArithmetic(t *testing.T) {
 	for _, kernel := range runnable() {
 		Arithmetic(kernel, 5*Block+3)

@@ -7,8 +7,8 @@ import "strings"
 // Generic is the name of the kernel in plain Go, the last of every list.
 const Generic = "generic"
 
-// A Flag is a feature that the instructions of a kernel need, under the name that GODEBUG=cpu.NAME=off
-// knows, and whether CPU and operating system offer it.
+// A Flag is a feature that the instructions of a kernel need, under the name that
+// GODEBUG=cpu.NAME=off knows, and whether CPU and operating system offer it.
 type Flag struct {
 	Name string
 	Have bool
@@ -59,7 +59,7 @@ var (
 	// "unknown" without assembly.
 	Mode func() string
 
-	// Use makes the named kernel the one in use and returns the name of the one before. It panics if
-	// this machine cannot run it, and must not be called while a step runs.
+	// Use makes the named kernel the one in use and returns the name of the one before. It panics
+	// if this machine cannot run it, and must not be called while a step runs.
 	Use func(name string) (before string)
 )
