@@ -35,43 +35,36 @@
 
 // All kernels compute in the usual floating-point mode: rounding to nearest, subnormals kept,
 // exceptions masked. A C library may have put the thread into another one. ENTER looks at MXCSR and
-// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels. The
-// lower six bits of MXCSR are flags and no part of the mode.
-#define MODE  0xffc0
-#define USUAL 0x1f80
-
+// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels.
 #define ENTER(usual) \
 	STMXCSR saved-8(SP)       \
 	MOVL    saved-8(SP), R11  \
-	ANDL    $MODE, R11        \
-	CMPL    R11, $USUAL       \
+	ANDL    $const_modeBits, R11 \
+	CMPL    R11, $const_usualMode \
 	JEQ     usual             \
-	MOVL    $USUAL, fresh-4(SP) \
+	MOVL    $const_usualMode, fresh-4(SP) \
 	LDMXCSR fresh-4(SP)       \
 usual:
 
 #define LEAVE(left) \
 	VZEROUPPER                \
 	MOVL    saved-8(SP), R11  \
-	ANDL    $MODE, R11        \
-	CMPL    R11, $USUAL       \
+	ANDL    $const_modeBits, R11 \
+	CMPL    R11, $const_usualMode \
 	JEQ     left              \
 	LDMXCSR saved-8(SP)       \
 left:                         \
 	RET
 
-// func floatMode() uint32
-TEXT ·floatMode(SB), NOSPLIT, $8-4
-	STMXCSR saved-8(SP)
-	MOVL saved-8(SP), AX
-	ANDL $MODE, AX
-	MOVL AX, ret+0(FP)
+// func controlRegister() uint32
+TEXT ·controlRegister(SB), NOSPLIT, $0-4
+	STMXCSR ret+0(FP)
 	RET
 
-// func setFloatMode(mode uint32) (before uint32)
-TEXT ·setFloatMode(SB), NOSPLIT, $0-12
+// func setControlRegister(value uint32) (before uint32)
+TEXT ·setControlRegister(SB), NOSPLIT, $0-12
 	STMXCSR before+8(FP)
-	LDMXCSR mode+0(FP)
+	LDMXCSR value+0(FP)
 	RET
 
 #define AT(base, offset) offset(base)(BX*4)

@@ -20,41 +20,36 @@
 
 // All kernels compute in the usual floating-point mode: rounding to nearest, subnormals kept, no
 // trapped exceptions. A C library may have put the thread into another one. ENTER looks at FPCR and
-// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels. MODE
-// has the bits that change results: FIZ, AH, NEP, the traps, RMode and FZ.
+// sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels.
 //
 //	R10 FPCR as it was
-#define MODE 0x01c09f07
-
 #define ENTER(usual) \
 	MRS  FPCR, R10           \
-	MOVD $MODE, R11          \
+	MOVD $const_modeBits, R11 \
 	TST  R11, R10            \
 	BEQ  usual               \
 	MSR  ZR, FPCR            \
 usual:
 
 #define LEAVE(left) \
-	MOVD $MODE, R11          \
+	MOVD $const_modeBits, R11 \
 	TST  R11, R10            \
 	BEQ  left                \
 	MSR  R10, FPCR           \
 left:                        \
 	RET
 
-// func floatMode() uint32
-TEXT ·floatMode(SB), NOSPLIT, $0-4
+// func controlRegister() uint32
+TEXT ·controlRegister(SB), NOSPLIT, $0-4
 	MRS  FPCR, R0
-	MOVD $MODE, R1
-	AND  R1, R0
 	MOVW R0, ret+0(FP)
 	RET
 
-// func setFloatMode(mode uint32) (before uint32)
-TEXT ·setFloatMode(SB), NOSPLIT, $0-12
+// func setControlRegister(value uint32) (before uint32)
+TEXT ·setControlRegister(SB), NOSPLIT, $0-12
 	MRS   FPCR, R1
 	MOVW  R1, before+8(FP)
-	MOVWU mode+0(FP), R0
+	MOVWU value+0(FP), R0
 	MSR   R0, FPCR
 	RET
 

@@ -34,7 +34,7 @@ var (
 
 func init() {
 	selection.Kernels, selection.Request, selection.Tile = kernels, request, tile
-	selection.Mode = func() string { return describeMode(floatMode()) }
+	selection.Mode = func() string { return describeMode(controlRegister() & modeBits) }
 	selection.Use = func(name string) string {
 		before, i := Kernel(), selection.Choose(kernels, name)
 		if kernels[i].Name != name {
@@ -151,7 +151,10 @@ func sumSquares(g []float32) (sum float64) {
 		sumSquaresBlocks(last[:], &sums)
 	}
 	usually(func() {
-		s := sums
+		var s [block / 2]float64 // sums stays, in case this is done twice
+		for i := range s {
+			s[i] = sums[i] + sums[i+len(s)]
+		}
 		for half := len(s) / 2; half > 0; half /= 2 {
 			for i := range half {
 				s[i] += s[i+half]
@@ -191,14 +194,14 @@ func averageTile(e, p []float32, c float32) {
 // kernels in assembly see to that themselves; this is for the scalars, which Go computes. f must be
 // short. It is called again if the goroutine has moved to a thread in another mode meanwhile.
 func usually(f func()) {
-	if floatMode() == usualMode {
-		if f(); floatMode() == usualMode {
+	if controlRegister()&modeBits == usualMode {
+		if f(); controlRegister()&modeBits == usualMode {
 			return
 		}
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer setFloatMode(setFloatMode(usualMode))
+	defer setControlRegister(setControlRegister(usualMode))
 	f()
 }
 

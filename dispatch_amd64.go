@@ -112,15 +112,18 @@ func averageAVX512(e, p *float32, n int, c float32)
 //go:noescape
 func averageAVX2(e, p *float32, n int, c float32)
 
-// usualMode is what floatMode returns in the mode in which programs start: all exceptions masked,
-// rounding to nearest, subnormals kept.
-const usualMode = 0x1f80
+// The bits of MXCSR that change results or raise signals, and their values when a program starts:
+// exceptions masked, rounding to nearest, subnormals kept. The others are flags.
+const (
+	modeBits  = 0xffc0
+	usualMode = 0x1f80
+)
 
-// floatMode returns the control bits of the thread's MXCSR.
-func floatMode() uint32
+// controlRegister returns the thread's MXCSR.
+func controlRegister() uint32
 
-// setFloatMode sets the whole MXCSR and returns what it was before.
-func setFloatMode(mode uint32) (before uint32)
+// setControlRegister sets it and returns what it was.
+func setControlRegister(value uint32) (before uint32)
 
 // describeMode says in words what is unusual about a mode.
 func describeMode(mode uint32) string {

@@ -70,15 +70,18 @@ func clampNEON(d, grad *float32, n int, s, limit float32)
 //go:noescape
 func averageNEON(e, p *float32, n int, c float32)
 
-// usualMode is what floatMode returns in the mode in which programs start: no trapped exceptions,
-// rounding to nearest, subnormals kept.
-const usualMode = 0
+// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, RMode and FZ), and
+// their values when a program starts: no traps, rounding to nearest, subnormals kept.
+const (
+	modeBits  = 0x01c09f07
+	usualMode = 0
+)
 
-// floatMode returns the bits of the thread's FPCR that change results.
-func floatMode() uint32
+// controlRegister returns the thread's FPCR.
+func controlRegister() uint32
 
-// setFloatMode sets the whole FPCR and returns what it was before.
-func setFloatMode(mode uint32) (before uint32)
+// setControlRegister sets it and returns what it was.
+func setControlRegister(value uint32) (before uint32)
 
 // describeMode says in words what is unusual about a mode.
 func describeMode(mode uint32) string {

@@ -13,8 +13,11 @@ func clampBlocks(d, g []float32, s, limit float32)    { clampGeneric(d, g, s, li
 func averageBlocks(e, p []float32, c float32)         { averageGeneric(e, p, c) }
 
 // The mode cannot be seen without assembly, and is taken to be the usual one.
-const usualMode = 0
+const (
+	modeBits  = 0
+	usualMode = 0
+)
 
-func floatMode() uint32          { return usualMode }
-func setFloatMode(uint32) uint32 { return usualMode }
-func describeMode(uint32) string { return "unknown" }
+func controlRegister() uint32          { return 0 }
+func setControlRegister(uint32) uint32 { return 0 }
+func describeMode(uint32) string       { return "unknown" }

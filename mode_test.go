@@ -52,9 +52,9 @@ var unusualModes = map[string][]floatModeCase{
 func in(register uint32, f func()) uint32 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before := setFloatMode(register)
+	before := setControlRegister(register)
 	f()
-	return setFloatMode(before)
+	return setControlRegister(before)
 }
 
 // eachMode runs f with each kernel in assembly and in each unusual mode.
@@ -175,9 +175,9 @@ func TestModeChanges(t *testing.T) {
 	left := in(usualMode, func() {
 		usually(func() {
 			if calls++; calls == 1 {
-				setFloatMode(m) // as if the goroutine had come to another thread
+				setControlRegister(m) // as if the goroutine had come to another thread
 			}
-			mode = floatMode()
+			mode = controlRegister() & modeBits
 		})
 	})
 	assert.Equal(t, 2, calls)
@@ -280,7 +280,7 @@ func TestModeOfThreads(t *testing.T) {
 				defer done.Done()
 				runtime.LockOSThread()
 				defer runtime.UnlockOSThread()
-				setFloatMode(register)
+				setControlRegister(register)
 				ready.Done()
 				<-leave
 			}()
