@@ -1,0 +1,93 @@
+package adam
+
+import "fmt"
+
+// Param is a parameter tensor, of any shape, as a flat slice.
+type Param struct {
+	Name  string    // unique among all groups: the key in checkpoints
+	Value []float32 // the parameters, which a step updates in place
+	// Grad is the gradient, one per parameter. It may be another slice in every step. A tensor whose
+	// Grad is nil is not stepped.
+	Grad []float32
+
+	// State is the tensor's state in the caller's memory, for runtimes that keep moments of their own.
+	// It is used as it is, so its moments and T count. With nil [New] allocates a state.
+	State *State
+	// EMA is the memory of the average, one value per parameter, which counts as begun. With nil the
+	// average is allocated when Options.EMADecay asks for one, and begins at the next step.
+	EMA []float32
+}
+
+// Group holds the tensors that are stepped with one Config. It may change between steps, as LR does
+// under a schedule. Tensors with a learning rate of their own are a group each.
+type Group struct {
+	Config Config
+	Params []Param
+}
+
+// Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step on
+// all cores. Every step reads them anew from Optimizer.Options; only Workers must not change.
+type Options struct {
+	// Workers is the number of goroutines that share a step, the caller's included: 0 means GOMAXPROCS,
+	// which respects a container's CPU quota, and 1 the caller's alone. Small steps never leave it. The
+	// bits of the result do not depend on it. After [New] it is fixed: another number is an error.
+	// Between steps a helper spins for some 70 µs before it sleeps.
+	Workers int
+
+	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together: where
+	// it is larger, all are multiplied by MaxNorm/(norm+1e-6) (torch.nn.utils.clip_grad_norm_). +Inf
+	// clips nothing and makes Stats.GradNorm known. If a gradient is NaN or Inf the factor is NaN or 0,
+	// as in PyTorch; see SkipNonFinite.
+	MaxNorm float64
+
+	// MaxValue > 0 clips each element of the gradients to [-MaxValue, MaxValue]
+	// (torch.nn.utils.clip_grad_value_). It does not go together with MaxNorm.
+	MaxValue float64
+
+	// SkipNonFinite skips the whole step if an element of any gradient is NaN or Inf, as
+	// torch.amp.GradScaler does (found_inf).
+	SkipNonFinite bool
+
+	// ZeroGrad sets all gradients to zero once the step has read them, also where it is skipped. Without
+	// it gradients are only read.
+	ZeroGrad bool
+
+	// EMADecay, in (0, 1), keeps an exponential moving average of the parameters, see [Optimizer.EMA]:
+	// after each step average += (1-EMADecay)·(parameter-average), and after its first step the average
+	// is the parameters themselves (torch.optim.swa_utils.get_ema_multi_avg_fn). 0 moves no average. For
+	// a warm-up set it before each step, for instance to min(decay, (1+T)/(10+T)).
+	EMADecay float64
+
+	// SaveParams includes the parameters in checkpoints: Save writes them, and Load restores them.
+	SaveParams bool
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Workers < 0:
+		return fmt.Errorf("%w: Workers = %d, want at least 0", ErrConfig, o.Workers)
+	case !(o.MaxNorm >= 0):
+		return fmt.Errorf("%w: MaxNorm = %v, want a number of at least 0", ErrConfig, o.MaxNorm)
+	case !inRange(o.MaxValue) || o.MaxValue > 0 && float32(o.MaxValue) == 0:
+		return fmt.Errorf("%w: MaxValue = %v, want 0 or a positive float32", ErrConfig, o.MaxValue)
+	case o.MaxNorm > 0 && o.MaxValue > 0:
+		return fmt.Errorf("%w: MaxNorm = %v and MaxValue = %v, want at most one of them",
+			ErrConfig, o.MaxNorm, o.MaxValue)
+	case !isRate(o.EMADecay):
+		return fmt.Errorf("%w: EMADecay = %v, want a number in [0, 1)", ErrConfig, o.EMADecay)
+	}
+	return nil
+}
+
+// Stats is what a step of an [Optimizer] has to say.
+type Stats struct {
+	T uint64 // completed steps, this one included unless it was skipped
+	// GradNorm is the global norm of the gradients divided by GradScale, before clipping. It is 0 without
+	// MaxNorm and SkipNonFinite, which need it.
+	GradNorm float64
+	Skipped  bool // a gradient is NaN or Inf and SkipNonFinite is set: nothing has changed
+	Stepped  int  // tensors that were stepped: those with a gradient; 0 if the step was skipped
+	// NonFinite names the first tensor, in the order of the names, whose gradient has a NaN or Inf. It is
+	// known where GradNorm is.
+	NonFinite string
+}
