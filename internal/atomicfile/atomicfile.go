@@ -96,8 +96,13 @@ func (s system) write(path string, write func(w io.Writer) error) error {
 // file at path.
 func (s system) createBeside(path string) (f file, name string, err error) {
 	mode, keep := fs.FileMode(0o666), false // before umask
-	if old, err := s.lstat(path); err == nil && old.Mode().IsRegular() {
-		mode, keep = old.Mode().Perm(), true
+	if old, err := s.lstat(path); err == nil {
+		switch {
+		case old.Mode().IsRegular():
+			mode, keep = old.Mode().Perm(), true
+		case old.Mode().IsDir():
+			return nil, "", &fs.PathError{Op: "replace", Path: path, Err: errors.New("is a folder")}
+		}
 	}
 	base := filepath.Base(path)
 	base = base[:min(len(base), 200)] // names have at most 255 bytes

@@ -13,7 +13,7 @@ import (
 
 // Somebody has the file open for a while: an evaluation that loads it, an upload, a virus scanner.
 func TestReplacedWhileRead(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file")
+	path := filepath.Join(tempDir(t), "file")
 	require.NoError(t, Write(path, words("old")))
 	reader, err := os.Open(path)
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func TestReplacedWhileRead(t *testing.T) {
 
 // Somebody never closes it: the new file stays, and the error names it.
 func TestReplacedWhileReadForEver(t *testing.T) {
-	folder := t.TempDir()
+	folder := tempDir(t)
 	path := filepath.Join(folder, "file")
 	require.NoError(t, Write(path, words("old")))
 	reader, err := os.Open(path)
