@@ -196,20 +196,6 @@ func TestZeroGradBeginsLater(t *testing.T) {
 	require.NoError(t, step())
 }
 
-// The caller's own arrays stay on its stack.
-func TestStepOnLocalArrays(t *testing.T) {
-	c := Default()
-	eachKernel(t, func(t *testing.T) {
-		assert.Zero(t, testing.AllocsPerRun(100, func() {
-			var p, g, m, v [16]float32
-			s := State{M: m[:], V: v[:]}
-			if s.Step(p[:], g[:], c) != nil {
-				t.Fail()
-			}
-		}))
-	})
-}
-
 // Every error says "adam:" once.
 func TestErrorsSayAdamOnce(t *testing.T) {
 	once := func(err error) {
