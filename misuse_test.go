@@ -196,6 +196,19 @@ func TestZeroGradBeginsLater(t *testing.T) {
 	require.NoError(t, step())
 }
 
+// A State that two tensors share would be counted twice in a step, even where it has no moments.
+func TestStateOfTwoTensors(t *testing.T) {
+	for _, n := range []int{0, 3} {
+		s := NewState(n, Default())
+		_, err := New(Options{}, Group{Config: Default(), Params: []Param{
+			{Name: "a", Value: make([]float32, n), State: s},
+			{Name: "b", Value: make([]float32, n), State: s},
+		}})
+		require.ErrorIs(t, err, ErrParams)
+		assert.ErrorContains(t, err, `"a" and "b"`)
+	}
+}
+
 // Every error says "adam:" once.
 func TestErrorsSayAdamOnce(t *testing.T) {
 	once := func(err error) {

@@ -137,12 +137,17 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 // arrange gives o the groups, with the states of the tensors that before has as well.
 func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
 	o.Groups, o.index = slices.Clone(groups), map[string]int{}
+	owners := map[*State]string{}
 	for i, g := range groups {
 		o.Groups[i].Params = slices.Clone(g.Params)
 		for _, p := range g.Params {
 			if _, ok := o.index[p.Name]; ok || !utf8.ValidString(p.Name) {
 				return fmt.Errorf("%w: name %q is not unique or not UTF-8", ErrParams, p.Name)
 			}
+			if owner, ok := owners[p.State]; ok && p.State != nil {
+				return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, p.Name)
+			}
+			owners[p.State] = p.Name
 			o.index[p.Name] = len(o.tensors)
 			o.tensors = append(o.tensors, newTensor(p, g.Config.AMSGrad, o.Options.EMADecay > 0, before))
 		}
