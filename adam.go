@@ -1,6 +1,6 @@
 // Package adam is the Adam and AdamW optimizer step for float32 buffers on CPUs: one fused pass in
-// AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel gives the
-// same bits for every length, alignment, slicing and number of workers.
+// AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel
+// gives the same bits for every length, alignment, slicing and number of workers.
 //
 // An [Optimizer] makes everything between the end of a backward pass and the next forward pass. A
 // training loop needs no more than this:
@@ -24,8 +24,8 @@
 //	err := state.Step(params, grads, config)
 //
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
-// the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of the
-// arithmetic is [docs/ARITHMETIC.md].
+// the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of
+// the arithmetic is [docs/ARITHMETIC.md].
 //
 // [docs/ARITHMETIC.md]: https://github.com/fusedadam/adam/blob/main/docs/ARITHMETIC.md
 package adam
@@ -37,8 +37,8 @@ import (
 	"unsafe"
 )
 
-// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value that
-// is wrong. Whenever one is returned, nothing has changed.
+// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value
+// that is wrong. Whenever one is returned, nothing has changed.
 var (
 	ErrConfig  = errors.New("adam: bad config")
 	ErrLength  = errors.New("adam: lengths differ")
@@ -69,7 +69,8 @@ type Config struct {
 	Maximize bool
 }
 
-// Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no decay.
+// Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no
+// decay.
 func Default() Config {
 	return Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}
 }
@@ -102,7 +103,8 @@ func (c *Config) fault() string {
 		value float64
 	}{{"LR", c.LR}, {"Eps", c.Eps}, {"WeightDecay", c.WeightDecay}} {
 		if !inRange(f.value) {
-			return fmt.Sprintf("%s = %v, want a number in [0, %v]", f.name, f.value, math.MaxFloat32)
+			return fmt.Sprintf("%s = %v, want a number in [0, %v]", f.name, f.value,
+				math.MaxFloat32)
 		}
 	}
 	if !isRate(c.Beta1) {
@@ -150,8 +152,8 @@ func NewState(n int, c Config) *State {
 // g, which are only read, and counts the step in s.T. All slices have the length of p, which may be
 // 0; no two of them may overlap. Step does not allocate.
 //
-// An error wraps [ErrConfig], [ErrLength], [ErrOverlap] or [ErrSteps], and nothing has been changed.
-// NaN and Inf in the data are no error: they go where IEEE 754 and PyTorch take them.
+// An error wraps [ErrConfig], [ErrLength], [ErrOverlap] or [ErrSteps], and nothing has been
+// changed. NaN and Inf in the data are no error: they go where IEEE 754 and PyTorch take them.
 func (s *State) Step(p, g []float32, c Config) error {
 	if !c.valid() {
 		return c.Validate()

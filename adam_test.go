@@ -14,14 +14,15 @@ import (
 // exercised counts the runs of each kernel under eachKernel.
 var exercised = map[string]int{}
 
-// TestMain fails the run if a kernel named in ADAM_TEST_REQUIRE (comma-separated) was not exercised,
-// whatever the reason: a kernel that a run skips silently is untested.
+// TestMain fails the run if a kernel named in ADAM_TEST_REQUIRE (comma-separated) was not
+// exercised, whatever the reason: a kernel that a run skips silently is untested.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
 	for name := range strings.SplitSeq(os.Getenv("ADAM_TEST_REQUIRE"), ",") {
 		if name != "" && exercised[name] == 0 && code == 0 {
-			fmt.Printf("FAIL: ADAM_TEST_REQUIRE names kernel %q, which no test exercised (this CPU runs %v)\n", name, Kernels())
+			fmt.Printf("FAIL: ADAM_TEST_REQUIRE names kernel %q, which no test exercised; "+
+				"this CPU runs %v\n", name, Kernels())
 			code = 1
 		}
 	}
@@ -64,7 +65,8 @@ func check(t testing.TB, o *operands.Operands, c operands.Config, k int) {
 	want := o.Clone([5]int{})
 	for i := range k {
 		if err := o.Compare(want, makeStep, makeGenericStep, c); err != nil {
-			t.Fatalf("kernel %s and the generic one differ in step %d of %+v: %v", Kernel(), i+1, c, err)
+			t.Fatalf("kernel %s and the generic one differ in step %d of %+v: %v", Kernel(), i+1, c,
+				err)
 		}
 	}
 }

@@ -27,7 +27,8 @@ func naivePower(beta float64, t uint64) float64 {
 func TestPower(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 200_000 {
-		beta := []float64{0.9, 0.999, 0.99, 0.95, 0, 0.5, math.Nextafter(1, 0), 1 - math.Exp2(-40*r.Float64()), r.Float64(), 1e-200}[r.IntN(10)]
+		beta := []float64{0.9, 0.999, 0.99, 0.95, 0, 0.5, math.Nextafter(1, 0),
+			1 - math.Exp2(-40*r.Float64()), r.Float64(), 1e-200}[r.IntN(10)]
 		step := r.Uint64() >> r.IntN(64)
 		if got, want := 1-power(beta, step), 1-naivePower(beta, step); got != want {
 			t.Fatalf("1 - %v^%d = %v, by definition %v", beta, step, got, want)
@@ -44,7 +45,8 @@ func TestPower(t *testing.T) {
 				exact.Mul(exact, exact)
 			}
 			want, _ := product.Float64()
-			assert.InDelta(t, want, power(beta, step), float64(step)*0x1p-52*want+0x1p-60, "%v^%d", beta, step)
+			assert.InDelta(t, want, power(beta, step), float64(step)*0x1p-52*want+0x1p-60, "%v^%d",
+				beta, step)
 		}
 	}
 }
@@ -53,8 +55,10 @@ func TestCoefficients(t *testing.T) {
 	f32 := func(x float64) float32 { return float32(x) }
 	c := Config{LR: 0.1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01}
 	q := math.Sqrt(1 - c.Beta2)
-	want := coeffs{s: 1, lambda: f32(0.01), b1: f32(0.9), c1: f32(1 - c.Beta1), b2: f32(0.999), c2: f32(1 - c.Beta2),
-		alpha: f32(c.LR * q / (1 - c.Beta1)), eps: f32(c.Eps * q), kappa: 1, live: 0x7f800000, l2: true}
+	want := coeffs{s: 1, lambda: f32(0.01), b1: f32(0.9), c1: f32(1 - c.Beta1), b2: f32(0.999),
+		c2:    f32(1 - c.Beta2),
+		alpha: f32(c.LR * q / (1 - c.Beta1)), eps: f32(c.Eps * q), kappa: 1, live: 0x7f800000,
+		l2: true}
 	var k coeffs
 	k.set(&c, 1, 1)
 	assert.Equal(t, want, k)
@@ -87,7 +91,9 @@ func TestErrorBounds(t *testing.T) {
 				c.Eps = 1e-8 // with 0 the quotient has no bound
 			}
 			scale := math.Exp2(20 - 40*r.Float64())
-			o := operands.New(r, 200, [5]int{}, func(r *rand.Rand) float32 { return float32(r.NormFloat64() * scale) })
+			o := operands.New(r, 200, [5]int{}, func(r *rand.Rand) float32 {
+				return float32(r.NormFloat64() * scale)
+			})
 			for i := range o.V {
 				o.V[i] = float32(math.Abs(float64(o.V[i])) * scale)
 				o.VMax[i] = float32(math.Abs(float64(o.VMax[i])) * scale)
@@ -103,7 +109,8 @@ func TestErrorBounds(t *testing.T) {
 					g = -g
 				}
 				if c.WeightDecay != 0 && !c.Decoupled {
-					g += float32(float32(c.WeightDecay) * before.P[i]) // the bounds begin at the rounded gradient
+					// the bounds begin at the rounded gradient
+					g += float32(float32(c.WeightDecay) * before.P[i])
 				}
 				bm, cg := c.Beta1*float64(before.M[i]), (1-c.Beta1)*float64(g)
 				m := bm + cg
@@ -119,21 +126,25 @@ func TestErrorBounds(t *testing.T) {
 				want := p - c.LR*(m/q1)/d
 				update := c.LR / q1 / d * (math.Abs(bm) + math.Abs(cg))
 				errors := [3]float64{
-					math.Abs(float64(o.M[i])-m) / (4*u*(math.Abs(bm)+math.Abs(cg)) + least + products),
+					math.Abs(float64(o.M[i])-m) / (4*u*(math.Abs(bm)+math.Abs(cg)) + least +
+						products),
 					math.Abs(float64(o.V[i])-v) / (5*u*v + least + products),
-					math.Abs(float64(o.P[i])-want) / (4*u*max(math.Abs(p), math.Abs(want)) + 14*u*update + least),
+					math.Abs(float64(o.P[i])-want) / (4*u*max(math.Abs(p), math.Abs(want)) +
+						14*u*update + least),
 				}
 				for k, e := range errors {
 					worst[k] = max(worst[k], e)
 					if !(e <= 1) {
-						t.Fatalf("%s[%d]: error is %.2f of the bound (config %+v, T %d, p %v, g %v, m %v, v %v)", [...]string{"M", "V", "p"}[k], i,
-							e, c, o.T, before.P[i], before.G[i], before.M[i], before.V[i])
+						t.Fatalf("%s[%d]: error is %.2f of the bound "+
+							"(config %+v, T %d, p %v, g %v, m %v, v %v)", [...]string{"M", "V", "p"}[k], i, e,
+							c, o.T, before.P[i], before.G[i], before.M[i], before.V[i])
 					}
 				}
 			}
 		}
 	})
-	t.Logf("largest errors, as shares of their bounds: M %.2f, V %.2f, p %.2f", worst[0], worst[1], worst[2])
+	t.Logf("largest errors, as shares of their bounds: M %.2f, V %.2f, p %.2f", worst[0], worst[1],
+		worst[2])
 }
 
 // Subnormal moments are stored as zero from Eps 2^-34 on, and kept below.
@@ -145,7 +156,8 @@ func TestSubnormalMoments(t *testing.T) {
 			const n = 67
 			p, g, s := make([]float32, n), make([]float32, n), NewState(n, c)
 			for i := range p {
-				p[i], s.M[i], s.V[i] = 1, 1e-38*float32(1-2*(i%2)), 1e-38 // the next value is subnormal after a few steps
+				// the next value is subnormal after a few steps
+				p[i], s.M[i], s.V[i] = 1, 1e-38*float32(1-2*(i%2)), 1e-38
 			}
 			for range 100 {
 				require.NoError(t, s.Step(p, g, c))
@@ -168,7 +180,8 @@ func TestAMSGradMaximum(t *testing.T) {
 		c := Config{LR: 1e-3, Eps: 1e-8, AMSGrad: true} // Beta2 = 0: v is g²
 		const n = 41
 		for _, k := range []struct{ vmax, g, want float32 }{
-			{1, 2, 4}, {4, 1, 4}, {nan, 1, nan}, {1, nan, nan}, {nan, nan, nan}, {inf, 1, inf}, {1, inf, inf}, {nan, inf, nan}, {float32(math.Copysign(0, -1)), 0, 0},
+			{1, 2, 4}, {4, 1, 4}, {nan, 1, nan}, {1, nan, nan}, {nan, nan, nan}, {inf, 1, inf},
+			{1, inf, inf}, {nan, inf, nan}, {float32(math.Copysign(0, -1)), 0, 0},
 		} {
 			p, g, s := make([]float32, n), make([]float32, n), NewState(n, c)
 			for i := range g {
@@ -176,7 +189,8 @@ func TestAMSGradMaximum(t *testing.T) {
 			}
 			require.NoError(t, s.Step(p, g, c))
 			for i, x := range s.VMax {
-				require.True(t, operands.Same(x, k.want), "max(%v, %v²) = %v at %d", k.vmax, k.g, x, i)
+				require.True(t, operands.Same(x, k.want), "max(%v, %v²) = %v at %d", k.vmax, k.g, x,
+					i)
 			}
 		}
 	})

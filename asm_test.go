@@ -145,8 +145,8 @@ func splitArgs(s string) []string {
 	return args
 }
 
-// The local variables of each function lie in its frame, whole and apart from each other. Neither the
-// assembler nor go vet looks at that.
+// The local variables of each function lie in its frame, whole and apart from each other. Neither
+// the assembler nor go vet looks at that.
 func TestFrames(t *testing.T) {
 	local := regexp.MustCompile(`\b(\w+)-(\d+)\(SP\)`)
 	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
@@ -154,7 +154,8 @@ func TestFrames(t *testing.T) {
 	for _, file := range []string{"adam_amd64.s", "adam_arm64.s",
 		"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"} {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
-			owner := make([]string, f.frame+1) // owner[i] is the variable with the byte i below the top
+			// owner[i] is the variable with the byte i below the top
+			owner := make([]string, f.frame+1)
 			for _, s := range f.statements {
 				require.NotContains(t, local.ReplaceAllString(s, ""), "(SP)", "%s: %s", f.name, s)
 				m := local.FindStringSubmatch(s)

@@ -192,8 +192,8 @@ func averageTile(e, p []float32, c float32) {
 
 // usually calls f in the usual floating-point mode: rounding to nearest, subnormals kept. The
 // kernels in assembly see to that themselves; this is for the scalars, which Go computes. f must be
-// short. It is called again if the goroutine has moved to a thread in another mode meanwhile. A move
-// there and back would go unseen; it takes two preemptions within a fraction of a microsecond.
+// short. It is called again if the goroutine has moved to a thread in another mode meanwhile. A
+// move there and back would go unseen; it takes two preemptions within a fraction of a microsecond.
 func usually(f func()) {
 	if controlRegister()&modeBits == usualMode {
 		if f(); controlRegister()&modeBits == usualMode {

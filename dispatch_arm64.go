@@ -70,8 +70,8 @@ func clampNEON(d, grad *float32, n int, s, limit float32)
 //go:noescape
 func averageNEON(e, p *float32, n int, c float32)
 
-// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, RMode and FZ), and
-// their values when a program starts: no traps, rounding to nearest, subnormals kept.
+// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, RMode and FZ),
+// and their values when a program starts: no traps, rounding to nearest, subnormals kept.
 const (
 	modeBits  = 0x01c09f07
 	usualMode = 0

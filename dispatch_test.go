@@ -94,8 +94,9 @@ func TestChoose(t *testing.T) {
 	assert.Panics(t, func() { selection.Use("other") })
 }
 
-// The scalars of random steps are those of docs/ARITHMETIC.md, computed with math/big: each operation
-// rounded to 53 bits, each scalar once more to 24. So no scalar is rounded to float32 on the way.
+// The scalars of random steps are those of docs/ARITHMETIC.md, computed with math/big: each
+// operation rounded to 53 bits, each scalar once more to 24. So no scalar is rounded to float32 on
+// the way.
 func TestScalars(t *testing.T) {
 	b := func(x float64) *big.Float { return big.NewFloat(x) } // 53 bits
 	mul := func(x, y *big.Float) *big.Float { return b(0).Mul(x, y) }

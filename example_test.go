@@ -35,7 +35,8 @@ func Example() {
 // A Config belongs to a step: a learning-rate schedule writes LR before each.
 func Example_learningRateSchedule() {
 	const peak = 0.3
-	lr := schedule.Linear(0.1, 1, 10).Then(10, schedule.Cosine(1, 0, 90)) // warm-up, then cosine decay
+	// warm-up, then cosine decay
+	lr := schedule.Linear(0.1, 1, 10).Then(10, schedule.Cosine(1, 0, 90))
 	p, g := make([]float32, 3), make([]float32, 3)
 	cfg := adam.DefaultW()
 	state := adam.NewState(len(p), cfg)
@@ -56,8 +57,10 @@ func ExampleOptimizer() {
 	noDecay.WeightDecay = 0
 	weights, biases := make([]float32, 4), make([]float32, 2)
 	opt, err := adam.New(adam.Options{MaxNorm: 1},
-		adam.Group{Config: decay, Params: []adam.Param{{Name: "weights", Value: weights, Grad: make([]float32, 4)}}},
-		adam.Group{Config: noDecay, Params: []adam.Param{{Name: "biases", Value: biases, Grad: make([]float32, 2)}}})
+		adam.Group{Config: decay, Params: []adam.Param{{Name: "weights", Value: weights,
+			Grad: make([]float32, 4)}}},
+		adam.Group{Config: noDecay, Params: []adam.Param{{Name: "biases", Value: biases,
+			Grad: make([]float32, 2)}}})
 	if err != nil {
 		panic(err)
 	}
@@ -84,7 +87,8 @@ func ExampleOptimizer() {
 	// weights [5.0 5.0 5.0 5.0], biases [5.0 5.0]
 }
 
-// A checkpoint holds all that a run needs to go on to the bit, here with the parameters and their average.
+// A checkpoint holds all that a run needs to go on to the bit, here with the parameters and their
+// average.
 func ExampleOptimizer_Save() {
 	options := adam.Options{EMADecay: 0.9, SaveParams: true}
 	newRun := func() *adam.Optimizer {

@@ -10,16 +10,18 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-// The fuzz targets draw their operands from a seed, so that their inputs stay small and every kind of
-// value is likely. Their seeds lie at the boundaries of vectors and turns of the loops.
-var boundaries = []uint16{0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193}
+// The fuzz targets draw their operands from a seed, so that their inputs stay small and every kind
+// of value is likely. Their seeds lie at the boundaries of vectors and turns of the loops.
+var boundaries = []uint16{0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48,
+	49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193}
 
 // drawn returns a config and operands of n elements drawn from the seed.
 func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := operands.Variants[r.IntN(len(operands.Variants))].Config
 	if r.IntN(2) == 0 {
-		c = operands.Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(), Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
+		c = operands.Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(),
+			Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
 			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0}
 	}
 	o := operands.New(r, n, operands.Offsets(r), operands.Kinds[r.IntN(len(operands.Kinds))].Value)
@@ -57,7 +59,8 @@ func FuzzSplit(f *testing.F) {
 			before := selection.Use(name)
 			one, parts := whole.Clone([5]int{}), whole.Clone([5]int{5, 4, 3, 2, 1})
 			steps(t, one, c, 1)
-			for _, part := range []*operands.Operands{parts.Sub(a, b), parts.Sub(0, a), parts.Sub(b, length)} {
+			for _, part := range []*operands.Operands{parts.Sub(a, b), parts.Sub(0, a),
+				parts.Sub(b, length)} {
 				steps(t, part, c, 1)
 			}
 			parts.T++
@@ -79,8 +82,10 @@ func FuzzConfig(f *testing.F) {
 	f.Add(0.0, 0.0, 0.0, 0.0, 0.0, uint8(4), uint8(0), uint8(116))
 	f.Add(3e38, 0.0, math.Nextafter(1, 0), 3e38, 3e38, uint8(0), uint8(0), uint8(254))
 	f.Fuzz(func(t *testing.T, lr, beta1, beta2, eps, decay float64, flags, shorter, which uint8) {
-		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay, Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0}
-		o := operands.New(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{}, operands.Normal)
+		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay,
+			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0}
+		o := operands.New(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{},
+			operands.Normal)
 		s := o.Slices()[which%5]
 		*s = (*s)[:max(0, 40-int(shorter)%70)]
 		if which > 127 {

@@ -17,7 +17,8 @@ import (
 func guarded(t *testing.T, n int, atEnd bool) []float32 {
 	page := os.Getpagesize()
 	data := (4*n + page - 1) / page * page
-	memory, err := unix.Mmap(-1, 0, data+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	memory, err := unix.Mmap(-1, 0, data+2*page, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_ANON|unix.MAP_PRIVATE)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Munmap(memory) })
 	require.NoError(t, unix.Mprotect(memory[:page], unix.PROT_NONE))

@@ -47,15 +47,16 @@ func TestEveryAlignment(t *testing.T) {
 	})
 }
 
-// The bits of an element do not depend on its place in the slice, on the slice's length or alignment:
-// any split of a buffer gives the bits of one call.
+// The bits of an element do not depend on its place in the slice, on the slice's length or
+// alignment: any split of a buffer gives the bits of one call.
 func TestIndependenceOfSlicing(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, n := range []int{1, 2, 63, 300, 3*tile + 5} {
 			for trial := range 20 {
 				c := operands.Variants[trial%len(operands.Variants)].Config
-				whole := operands.New(r, n, [5]int{}, operands.Kinds[trial%len(operands.Kinds)].Value)
+				whole := operands.New(r, n, [5]int{},
+					operands.Kinds[trial%len(operands.Kinds)].Value)
 				split := whole.Clone([5]int{1, 2, 3, 4, 5})
 				steps(t, whole, c, 2)
 				for i := 0; i < n; {
@@ -72,13 +73,14 @@ func TestIndependenceOfSlicing(t *testing.T) {
 	})
 }
 
-// The bits of a long computation, on this and on every other machine: kernels, architectures and compilers
-// may not change them. A NaN counts as one number, whatever its payload.
+// The bits of a long computation, on this and on every other machine: kernels, architectures and
+// compilers may not change them. A NaN counts as one number, whatever its payload.
 func TestSameBitsOnEveryMachine(t *testing.T) {
 	const want = 0x4d5dc1df8c506cbc
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
-		value := func(r *rand.Rand) float32 { // of no function that could differ: bits, in half of the cases of moderate size
+		// of no function that could differ: bits, in half of the cases of moderate size
+		value := func(r *rand.Rand) float32 {
 			b := r.Uint32()
 			if b&1 != 0 {
 				b = b&0x807fffff | (110+b>>8%30)<<23

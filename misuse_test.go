@@ -53,7 +53,8 @@ func methods(t testing.TB, o *Optimizer) map[string]func() error {
 
 // Whoever comes while another goroutine is in a method gets ErrBusy, and nothing has changed.
 func TestBusy(t *testing.T) {
-	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(), Params: someTensors(10, "a")})
+	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(),
+		Params: someTensors(10, "a")})
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var saving sync.WaitGroup
 	saving.Add(1)
@@ -143,21 +144,28 @@ func TestOverlapsOfMovingSlices(t *testing.T) {
 	for _, zero := range []bool{false, true} {
 		make3 := func() *Optimizer {
 			mem := make([]float32, 60)
-			o := newOptimizer(t, Options{Workers: 1, ZeroGrad: zero, EMADecay: 0.5}, Group{Config: Default(), Params: []Param{
-				{Name: "a", Value: mem[:10], Grad: mem[30:40]},
-				{Name: "b", Value: mem[10:20], Grad: mem[40:50]},
-				{Name: "empty", Value: mem[5:5], Grad: mem[5:5]},
-			}})
+			o := newOptimizer(t, Options{Workers: 1, ZeroGrad: zero, EMADecay: 0.5},
+				Group{Config: Default(), Params: []Param{
+					{Name: "a", Value: mem[:10], Grad: mem[30:40]},
+					{Name: "b", Value: mem[10:20], Grad: mem[40:50]},
+					{Name: "empty", Value: mem[5:5], Grad: mem[5:5]},
+				}})
 			require.NoError(t, step(o)(), "an empty slice inside of another does not overlap")
 			return o
 		}
 		for name, spoil := range map[string]func(o *Optimizer, s *State, p *Param){
 			"VMax of another length": func(_ *Optimizer, s *State, _ *Param) { s.VMax = s.M },
-			"VMax":                   func(o *Optimizer, s *State, _ *Param) { s.VMax = o.State("b").V[:10] },
-			"value onto a gradient":  func(o *Optimizer, _ *State, p *Param) { p.Value = o.Groups[0].Params[1].Grad },
+			"VMax": func(o *Optimizer, s *State, _ *Param) {
+				s.VMax = o.State("b").V[:10]
+			},
+			"value onto a gradient": func(o *Optimizer, _ *State, p *Param) {
+				p.Value = o.Groups[0].Params[1].Grad
+			},
 			"value onto its own":     func(_ *Optimizer, _ *State, p *Param) { p.Value = p.Grad },
 			"moment onto an average": func(o *Optimizer, s *State, _ *Param) { s.M = o.EMA("b") },
-			"gradient on an average": func(o *Optimizer, _ *State, p *Param) { p.Grad = o.EMA("b") },
+			"gradient on an average": func(o *Optimizer, _ *State, p *Param) {
+				p.Grad = o.EMA("b")
+			},
 		} {
 			o := make3()
 			s := o.State("a")
@@ -170,8 +178,10 @@ func TestOverlapsOfMovingSlices(t *testing.T) {
 			assert.NotEmpty(t, name)
 		}
 	}
-	// A refused step leaves the spans of the last good layout: what moves back is checked against them.
-	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(), Params: someTensors(10, "a", "b")})
+	// A refused step leaves the spans of the last good layout: what moves back is checked against
+	// them.
+	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(),
+		Params: someTensors(10, "a", "b")})
 	p, good := &o.Groups[0].Params[0], o.Groups[0].Params[0].Value
 	p.Value = o.State("b").M
 	unchangedBy(t, o, ErrOverlap, step(o))
@@ -183,11 +193,13 @@ func TestOverlapsOfMovingSlices(t *testing.T) {
 	assert.NoError(t, step(o)(), "the old memory of the value is free")
 }
 
-// Gradients that are shared may be read, but not zeroed: Options may begin to zero them at any step.
+// Gradients that are shared may be read, but not zeroed: Options may begin to zero them at any
+// step.
 func TestZeroGradBeginsLater(t *testing.T) {
 	shared := make([]float32, 10)
 	o := newOptimizer(t, Options{}, Group{Config: Default(), Params: []Param{
-		{Name: "a", Value: make([]float32, 10), Grad: shared}, {Name: "b", Value: make([]float32, 10), Grad: shared}}})
+		{Name: "a", Value: make([]float32, 10), Grad: shared},
+		{Name: "b", Value: make([]float32, 10), Grad: shared}}})
 	step := func() error { _, err := o.Step(); return err }
 	require.NoError(t, step())
 	o.Options.ZeroGrad = true

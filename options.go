@@ -6,15 +6,15 @@ import "fmt"
 type Param struct {
 	Name  string    // unique among all groups: the key in checkpoints
 	Value []float32 // the parameters, which a step updates in place
-	// Grad is the gradient, one per parameter. It may be another slice in every step. A tensor whose
-	// Grad is nil is not stepped.
+	// Grad is the gradient, one per parameter. It may be another slice in every step. A tensor
+	// whose Grad is nil is not stepped.
 	Grad []float32
 
-	// State is the tensor's state in the caller's memory, for runtimes that keep moments of their own.
-	// It is used as it is, so its moments and T count. With nil [New] allocates a state.
+	// State is the tensor's state in the caller's memory, for runtimes that keep moments of their
+	// own. It is used as it is, so its moments and T count. With nil [New] allocates a state.
 	State *State
-	// EMA is the memory of the average, one value per parameter, which counts as begun. With nil the
-	// average is allocated when Options.EMADecay asks for one, and begins at the next step.
+	// EMA is the memory of the average, one value per parameter, which counts as begun. With nil
+	// the average is allocated when Options.EMADecay asks for one, and begins at the next step.
 	EMA []float32
 }
 
@@ -25,19 +25,19 @@ type Group struct {
 	Params []Param
 }
 
-// Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step on
-// all cores. Every step reads them anew from Optimizer.Options; only Workers must not change.
+// Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step
+// on all cores. Every step reads them anew from Optimizer.Options; only Workers must not change.
 type Options struct {
-	// Workers is the number of goroutines that share a step, the caller's included: 0 means GOMAXPROCS,
-	// which respects a container's CPU quota, and 1 the caller's alone. Small steps never leave it. The
-	// bits of the result do not depend on it. After [New] it is fixed: another number is an error.
-	// Between steps a helper spins for some 70 µs before it sleeps.
+	// Workers is the number of goroutines that share a step, the caller's included: 0 means
+	// GOMAXPROCS, which respects a container's CPU quota, and 1 the caller's alone. Small steps
+	// never leave it. The bits of the result do not depend on it. After [New] it is fixed: another
+	// number is an error. Between steps a helper spins for some 70 µs before it sleeps.
 	Workers int
 
-	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together: where
-	// it is larger, all are multiplied by MaxNorm/(norm+1e-6) (torch.nn.utils.clip_grad_norm_). +Inf
-	// clips nothing and makes Stats.GradNorm known. If a gradient is NaN or Inf the factor is NaN or 0,
-	// as in PyTorch; see SkipNonFinite.
+	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together:
+	// where it is larger, all are multiplied by MaxNorm/(norm+1e-6)
+	// (torch.nn.utils.clip_grad_norm_). +Inf clips nothing and makes Stats.GradNorm known. If a
+	// gradient is NaN or Inf the factor is NaN or 0, as in PyTorch; see SkipNonFinite.
 	MaxNorm float64
 
 	// MaxValue > 0 clips each element of the gradients to [-MaxValue, MaxValue]
@@ -48,14 +48,15 @@ type Options struct {
 	// torch.amp.GradScaler does (found_inf).
 	SkipNonFinite bool
 
-	// ZeroGrad sets all gradients to zero once the step has read them, also where it is skipped. Without
-	// it gradients are only read.
+	// ZeroGrad sets all gradients to zero once the step has read them, also where it is skipped.
+	// Without it gradients are only read.
 	ZeroGrad bool
 
-	// EMADecay, in (0, 1), keeps an exponential moving average of the parameters, see [Optimizer.EMA]:
-	// after each step average += (1-EMADecay)·(parameter-average), and after its first step the average
-	// is the parameters themselves (torch.optim.swa_utils.get_ema_multi_avg_fn). 0 moves no average. For
-	// a warm-up set it before each step, for instance to min(decay, (1+T)/(10+T)).
+	// EMADecay, in (0, 1), keeps an exponential moving average of the parameters, see
+	// [Optimizer.EMA]: after each step average += (1-EMADecay)·(parameter-average), and after its
+	// first step the average is the parameters themselves
+	// (torch.optim.swa_utils.get_ema_multi_avg_fn). 0 moves no average. For a warm-up set it before
+	// each step, for instance to min(decay, (1+T)/(10+T)).
 	EMADecay float64
 
 	// SaveParams includes the parameters in checkpoints: Save writes them, and Load restores them.
@@ -82,12 +83,12 @@ func (o *Options) validate() error {
 // Stats is what a step of an [Optimizer] has to say.
 type Stats struct {
 	T uint64 // completed steps, this one included unless it was skipped
-	// GradNorm is the global norm of the gradients divided by GradScale, before clipping. It is 0 without
-	// MaxNorm and SkipNonFinite, which need it.
+	// GradNorm is the global norm of the gradients divided by GradScale, before clipping. It is 0
+	// without MaxNorm and SkipNonFinite, which need it.
 	GradNorm float64
 	Skipped  bool // a gradient is NaN or Inf and SkipNonFinite is set: nothing has changed
 	Stepped  int  // tensors that were stepped: those with a gradient; 0 if the step was skipped
-	// NonFinite names the first tensor, in the order of the names, whose gradient has a NaN or Inf. It is
-	// known where GradNorm is.
+	// NonFinite names the first tensor, in the order of the names, whose gradient has a NaN or Inf.
+	// It is known where GradNorm is.
 	NonFinite string
 }

@@ -23,7 +23,8 @@ func TestRaceIsReported(t *testing.T) {
 		for _, shared := range []string{"p", "M", "V", "VMax", "p=g", "g", "none"} {
 			t.Run(kernel+"/"+shared, func(t *testing.T) {
 				child := exec.Command(os.Args[0], "-test.run=^TestRaceIsReported$")
-				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+shared, "ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
+				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+shared, "ADAM_KERNEL="+kernel,
+					"ADAM_TEST_REQUIRE=")
 				out, err := child.CombinedOutput()
 				if shared == "g" || shared == "none" { // both only read it
 					require.NoError(t, err, "%s", out)
@@ -37,16 +38,19 @@ func TestRaceIsReported(t *testing.T) {
 	}
 }
 
-// The same of two optimizers, whose workers do the work: the report names the Step that shares it out.
+// The same of two optimizers, whose workers do the work: the report names the Step that shares it
+// out.
 func TestOptimizerRaceIsReported(t *testing.T) {
 	if shared := os.Getenv("ADAM_TEST_OPTIMIZER_RACE"); shared != "" {
 		raceOptimizers(t, shared)
 		return
 	}
-	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false, "Grad and ZeroGrad": true, "Value and Grad": true} {
+	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false,
+		"Grad and ZeroGrad": true, "Value and Grad": true} {
 		t.Run(shared, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
-			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared, "ADAM_TEST_REQUIRE=")
+			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
+				"ADAM_TEST_REQUIRE=")
 			out, err := child.CombinedOutput()
 			if !reported {
 				require.NoError(t, err, "%s", out)
@@ -75,7 +79,8 @@ func raceOptimizers(t *testing.T, shared string) {
 	}
 	var both sync.WaitGroup
 	for _, p := range []Param{a, b} {
-		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"}, Group{Default(), []Param{p}})
+		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"},
+			Group{Default(), []Param{p}})
 		require.NoError(t, err)
 		both.Go(func() {
 			for range 100 {
@@ -111,7 +116,8 @@ func race(shared string) {
 	case "VMax":
 		states[1].VMax = states[0].VMax
 	}
-	for range 100 { // the detector remembers a few accesses only, so that one try is not quite certain
+	// the detector remembers a few accesses only, so that one try is not quite certain
+	for range 100 {
 		var both sync.WaitGroup
 		for i := range 2 {
 			both.Go(func() {

@@ -13,11 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tensors that stay keep T, moments and average, whatever their group; new ones begin; the others go.
+// Tensors that stay keep T, moments and average, whatever their group; new ones begin; the others
+// go.
 func TestRegroup(t *testing.T) {
 	sharedOut(t)
 	params := someTensors(2*tile, "a", "b", "c")
-	o := newOptimizer(t, Options{Workers: 3, EMADecay: 0.9, MaxNorm: 1}, Group{Config: Default(), Params: params})
+	o := newOptimizer(t, Options{Workers: 3, EMADecay: 0.9, MaxNorm: 1},
+		Group{Config: Default(), Params: params})
 	for range 3 {
 		_, err := o.Step()
 		require.NoError(t, err)
@@ -46,19 +48,24 @@ func TestRegroup(t *testing.T) {
 	assert.EqualValues(t, 4, o.State("a").T)
 	assert.EqualValues(t, 1, o.State("b").T)
 	p := o.Groups[0].Params
-	assert.Equal(t, p[0].Value, o.EMA("b"), "the average of a new tensor begins with its first step")
+	assert.Equal(t, p[0].Value, o.EMA("b"),
+		"the average of a new tensor begins with its first step")
 	for i, x := range p[1].Value {
 		d := float32(float32(1-0.9) * float32(x-beforeEMA[i]))
-		require.True(t, operands.Same(flush(float32(beforeEMA[i]+d), true), o.EMA("a")[i]), "that of an old one goes on")
+		require.True(t, operands.Same(flush(float32(beforeEMA[i]+d), true), o.EMA("a")[i]),
+			"that of an old one goes on")
 	}
 }
 
 // All or nothing.
 func TestRegroupErrors(t *testing.T) {
-	o := newOptimizer(t, Options{EMADecay: 0.5}, Group{Config: Default(), Params: someTensors(5, "a", "b")})
+	o := newOptimizer(t, Options{EMADecay: 0.5},
+		Group{Config: Default(), Params: someTensors(5, "a", "b")})
 	_, err := o.Step()
 	require.NoError(t, err)
-	more := func(p ...Param) []Group { return append(slices.Clone(o.Groups), Group{Config: Default(), Params: p}) }
+	more := func(p ...Param) []Group {
+		return append(slices.Clone(o.Groups), Group{Config: Default(), Params: p})
+	}
 	for _, c := range []struct {
 		groups []Group
 		kind   error
@@ -85,7 +92,8 @@ func TestRegroupErrors(t *testing.T) {
 
 // An optimizer that grows gets workers, one that shrinks loses them.
 func TestRegroupWorkers(t *testing.T) {
-	o := newOptimizer(t, Options{Workers: 4}, Group{Config: Default(), Params: someTensors(10, "a")})
+	o := newOptimizer(t, Options{Workers: 4}, Group{Config: Default(),
+		Params: someTensors(10, "a")})
 	goroutines(t, 0)
 	require.NoError(t, o.Regroup(Group{Config: Default(), Params: someTensors(4*share, "a")}))
 	goroutines(t, 3)
@@ -106,7 +114,8 @@ func TestStateOfTheCaller(t *testing.T) {
 	own := NewState(50, c)
 	average := make([]float32, 50)
 	params := someTensors(50, "a", "b")
-	twin := newOptimizer(t, Options{EMADecay: 0.5}, Group{Config: c, Params: someTensors(50, "a", "b")})
+	twin := newOptimizer(t, Options{EMADecay: 0.5},
+		Group{Config: c, Params: someTensors(50, "a", "b")})
 	params[0].State, params[0].EMA = own, average
 	o := newOptimizer(t, Options{EMADecay: 0.5}, Group{Config: c, Params: params})
 	copy(average, twin.EMA("a"))
@@ -154,7 +163,8 @@ func TestOptionsChange(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	s := newTrial(t, r, Options{Workers: 2}, someConfigs(1), someSizes)
 	for i, o := range []Options{
-		{MaxNorm: 1}, {MaxValue: 0.1, ZeroGrad: true}, {SkipNonFinite: true}, {MaxNorm: math.Inf(1)}, {}, {MaxValue: 2},
+		{MaxNorm: 1}, {MaxValue: 0.1, ZeroGrad: true}, {SkipNonFinite: true},
+		{MaxNorm: math.Inf(1)}, {}, {MaxValue: 2},
 	} {
 		o.Workers = 2
 		s.Options = o
@@ -165,19 +175,22 @@ func TestOptionsChange(t *testing.T) {
 		o    Options
 		part string
 	}{
-		{Options{Workers: 3}, "Workers = 3 is not the 2"}, {Options{Workers: 2, EMADecay: math.NaN()}, "EMADecay = NaN"},
+		{Options{Workers: 3}, "Workers = 3 is not the 2"},
+		{Options{Workers: 2, EMADecay: math.NaN()}, "EMADecay = NaN"},
 		{Options{Workers: 2, MaxNorm: 1, MaxValue: 1}, "at most one"},
 	} {
 		s.Options = c.o
 		for range 2 {
-			unchangedBy(t, s.Optimizer, ErrConfig, func() error { _, err := s.Step(); return err }, c.part)
+			unchangedBy(t, s.Optimizer, ErrConfig, func() error { _, err := s.Step(); return err },
+				c.part)
 		}
 	}
 }
 
 // The average may begin late, warm up, rest and go on.
 func TestAverageChanges(t *testing.T) {
-	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(), Params: someTensors(40, "a")})
+	o := newOptimizer(t, Options{Workers: 1}, Group{Config: Default(),
+		Params: someTensors(40, "a")})
 	step := func() []float32 {
 		_, err := o.Step()
 		require.NoError(t, err)
@@ -204,8 +217,10 @@ func TestAverageChanges(t *testing.T) {
 
 // Norm is what the step reports, and the step does not make the pass again unless it must.
 func TestNorm(t *testing.T) {
-	o := newOptimizer(t, Options{MaxNorm: 1, Workers: 1}, Group{Config: Default(), Params: someTensors(3*tile+5, "a", "b")})
-	twin := newOptimizer(t, Options{MaxNorm: 1, Workers: 1}, Group{Config: Default(), Params: someTensors(3*tile+5, "a", "b")})
+	o := newOptimizer(t, Options{MaxNorm: 1, Workers: 1},
+		Group{Config: Default(), Params: someTensors(3*tile+5, "a", "b")})
+	twin := newOptimizer(t, Options{MaxNorm: 1, Workers: 1},
+		Group{Config: Default(), Params: someTensors(3*tile+5, "a", "b")})
 	step := func(x *Optimizer) Stats {
 		t.Helper()
 		s, err := x.Step()
@@ -259,7 +274,8 @@ func TestNorm(t *testing.T) {
 func TestZeroGrad(t *testing.T) {
 	sharedOut(t)
 	for _, workers := range []int{1, 3} {
-		o := newOptimizer(t, Options{Workers: workers}, Group{Config: Default(), Params: someTensors(2*tile, "a", "b")})
+		o := newOptimizer(t, Options{Workers: workers},
+			Group{Config: Default(), Params: someTensors(2*tile, "a", "b")})
 		o.Groups[0].Params[0].Grad = nil
 		require.NoError(t, o.ZeroGrad())
 		assert.Equal(t, make([]float32, 2*tile), o.Groups[0].Params[1].Grad)
@@ -270,7 +286,8 @@ func TestZeroGrad(t *testing.T) {
 // Stats count what was stepped, and name the first tensor, by name, that is not finite.
 func TestStats(t *testing.T) {
 	for _, o := range []Options{{SkipNonFinite: true}, {MaxNorm: 1}, {}} {
-		opt := newOptimizer(t, o, Group{Config: Default(), Params: someTensors(tile+9, "c", "a", "b", "none")})
+		opt := newOptimizer(t, o, Group{Config: Default(),
+			Params: someTensors(tile+9, "c", "a", "b", "none")})
 		p := opt.Groups[0].Params
 		p[3].Grad = nil
 		stats, err := opt.Step()
@@ -310,7 +327,8 @@ func BenchmarkStateByName(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var params []Param
 			for i := range n {
-				params = append(params, Param{Name: fmt.Sprintf("layer.%05d.weight", i), Value: make([]float32, 1)})
+				params = append(params, Param{Name: fmt.Sprintf("layer.%05d.weight", i),
+					Value: make([]float32, 1)})
 			}
 			o := newOptimizer(b, Options{}, Group{Config: Default(), Params: params})
 			b.ResetTimer()

@@ -13,7 +13,8 @@ import (
 
 func TestDefaults(t *testing.T) {
 	assert.Equal(t, Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, Default())
-	assert.Equal(t, Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-2, Decoupled: true}, DefaultW())
+	assert.Equal(t, Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-2,
+		Decoupled: true}, DefaultW())
 	assert.NoError(t, Default().Validate())
 	assert.NoError(t, Config{Eps: 1e-8}.Validate(), "zero is a value of every field")
 	err := Config{}.Validate()
@@ -21,7 +22,8 @@ func TestDefaults(t *testing.T) {
 	assert.ErrorContains(t, err, "begin with Default")
 }
 
-// refuse makes a step that must fail with want and every given part in its message, and must change nothing.
+// refuse makes a step that must fail with want and every given part in its message, and must change
+// nothing.
 func refuse(t *testing.T, o *operands.Operands, c Config, want error, parts ...string) {
 	t.Helper()
 	var before [5][]uint32
@@ -54,7 +56,8 @@ func TestBadConfig(t *testing.T) {
 		"WeightDecay": func(c *Config) *float64 { return &c.WeightDecay },
 	}
 	for name, field := range fields {
-		bad := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, -math.SmallestNonzeroFloat64, 2 * math.MaxFloat32}
+		bad := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, -math.SmallestNonzeroFloat64,
+			2 * math.MaxFloat32}
 		good := []float64{0, math.Copysign(0, -1), 0.5}
 		if name == "Beta1" || name == "Beta2" {
 			bad = append(bad, 1, 1.5)
@@ -86,15 +89,18 @@ func TestBadLengths(t *testing.T) {
 			o := normal(20)
 			s := o.Slices()[i]
 			*s = (*s)[:n]
-			refuse(t, o, amsgrad, ErrLength, "p "+map[bool]string{true: "", false: "20"}[i == 0], name+" ")
+			refuse(t, o, amsgrad, ErrLength, "p "+map[bool]string{true: "", false: "20"}[i == 0],
+				name+" ")
 			if name == "VMax" {
-				require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())), "VMax is of no concern without AMSGrad")
+				require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())),
+					"VMax is of no concern without AMSGrad")
 			}
 		}
 	}
 	o := normal(20)
 	o.VMax = nil
-	refuse(t, o, amsgrad, ErrLength, "p 20, g 20, M 20, V 20, VMax 0 (AMSGrad needs State.VMax = make([]float32, 20))")
+	refuse(t, o, amsgrad, ErrLength,
+		"p 20, g 20, M 20, V 20, VMax 0 (AMSGrad needs State.VMax = make([]float32, 20))")
 	o = normal(20)
 	o.G = o.G[:3]
 	refuse(t, o, Default(), ErrLength, "p 20, g 3, M 20, V 20")
@@ -112,7 +118,8 @@ func TestOverlap(t *testing.T) {
 				*o.Slices()[j] = block[n+d : 2*n+d]
 				refuse(t, o, c, ErrOverlap, operands.Names[j]+" at", operands.Names[i]+" at")
 				if i == 4 {
-					assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())), "VMax is of no concern without AMSGrad")
+					assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())),
+						"VMax is of no concern without AMSGrad")
 				}
 			}
 			for _, d := range []int{-n, n} { // neighbours
@@ -120,7 +127,8 @@ func TestOverlap(t *testing.T) {
 				o := normal(n)
 				*o.Slices()[i] = block[n : 2*n]
 				*o.Slices()[j] = block[n+d : 2*n+d]
-				assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Config{AMSGrad: true})))
+				assert.NoError(t, makeStep(&o.State, o.P, o.G,
+					operands.Config(Config{AMSGrad: true})))
 			}
 		}
 	}
@@ -147,7 +155,8 @@ func TestZeroLength(t *testing.T) {
 
 func TestNewState(t *testing.T) {
 	for _, amsgrad := range []bool{false, true} {
-		for _, n := range []int{0, 1, 15, 16, 17, 511, 512, 513, 1000, 1023, 1024, 1025, 1500, 2048, 5000, 1 << 16, 1<<20 + 3} {
+		for _, n := range []int{0, 1, 15, 16, 17, 511, 512, 513, 1000, 1023, 1024, 1025, 1500, 2048,
+			5000, 1 << 16, 1<<20 + 3} {
 			c := Default()
 			c.AMSGrad = amsgrad
 			s := NewState(n, c)
@@ -172,9 +181,12 @@ func TestNewState(t *testing.T) {
 				at := uintptr(unsafe.Pointer(&m[0]))
 				assert.Zero(t, at%64, "moment %d of %d elements begins at %#x", i, n, at)
 				for j, o := range moments[:i] {
-					// Equal offsets fall into different sets of a cache whose sets recur after 4 KiB.
+					// Equal offsets fall into different sets of a cache whose sets recur after 4
+					// KiB.
 					between := (at - uintptr(unsafe.Pointer(&o[0]))) % 4096
-					assert.True(t, between >= 64 && between <= 4096-64, "n = %d: moments %d and %d are %d bytes apart modulo 4096", n, j, i, between)
+					assert.True(t, between >= 64 && between <= 4096-64,
+						"n = %d: moments %d and %d are %d bytes apart modulo 4096", n, j, i,
+						between)
 				}
 			}
 			o := &State{M: s.M, V: s.V, VMax: s.VMax}
@@ -188,7 +200,8 @@ func TestStepDoesNotAllocate(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		for _, variant := range operands.Variants {
 			for _, n := range []int{1, 100, 2*tile + 1} {
-				p, g, s := make([]float32, n), make([]float32, n), NewState(n, Config(variant.Config))
+				p, g, s := make([]float32, n), make([]float32, n),
+					NewState(n, Config(variant.Config))
 				assert.Zero(t, testing.AllocsPerRun(20, func() {
 					if err := s.Step(p, g, Config(variant.Config)); err != nil {
 						t.Fatal(err)
@@ -199,7 +212,8 @@ func TestStepDoesNotAllocate(t *testing.T) {
 	})
 }
 
-// Learning rates change between steps; a step sees the Config it is given and the count of its State only.
+// Learning rates change between steps; a step sees the Config it is given and the count of its
+// State only.
 func TestConfigOfEachStep(t *testing.T) {
 	a := normal(40)
 	b := a.Clone([5]int{})

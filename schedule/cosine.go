@@ -2,11 +2,11 @@ package schedule
 
 import "math"
 
-// cosine returns end + (start-end)·(1+cos(π·t/n))/2 for t in [0, n], exactly start and end at the ends,
-// and end beyond.
+// cosine returns end + (start-end)·(1+cos(π·t/n))/2 for t in [0, n], exactly start and end at the
+// ends, and end beyond.
 //
-// (1+cos(π·u))/2 is 1-sin²(π/2·u) and sin²(π/2·(1-u)): each half of the way is measured from its own end
-// by a sine of at most π/4, which needs no reduction of the argument and loses no digits.
+// (1+cos(π·u))/2 is 1-sin²(π/2·u) and sin²(π/2·(1-u)): each half of the way is measured from its
+// own end by a sine of at most π/4, which needs no reduction of the argument and loses no digits.
 func cosine(start, end, t, n float64) float64 {
 	if t >= n {
 		return end
@@ -21,8 +21,8 @@ func cosine(start, end, t, n float64) float64 {
 
 // sine returns sin(x) for x in [0, π/4]: the Taylor series to x¹⁷, which leaves out less than 2⁻⁶³.
 //
-// math.Sin and math.Cos are assembly on s390x, and elsewhere Go that the compiler fuses where it can. The
-// conversions to float64 forbid it that, so that the bits are the same everywhere.
+// math.Sin and math.Cos are assembly on s390x, and elsewhere Go that the compiler fuses where it
+// can. The conversions to float64 forbid it that, so that the bits are the same everywhere.
 func sine(x float64) float64 {
 	const (
 		c3  = -1.0 / (2 * 3)

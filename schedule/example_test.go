@@ -7,8 +7,8 @@ import (
 	"github.com/fusedadam/adam/schedule"
 )
 
-// Warm-up and cosine decay, the usual schedule of AdamW. State.T is all it needs to go on where a run
-// that was saved has stopped.
+// Warm-up and cosine decay, the usual schedule of AdamW. State.T is all it needs to go on where a
+// run that was saved has stopped.
 func Example() {
 	const warmup, steps, base = 10, 100, 0.3
 	lr := schedule.Linear(1.0/warmup, 1, warmup-1).Then(warmup, schedule.Cosine(1, 0, steps-warmup))

@@ -10,22 +10,23 @@
 //
 // # PyTorch
 //
-// Each function names the call of torch.optim.lr_scheduler that it stands for, where opt was made with
-// lr=base and scheduler.step() follows every opt.step(). PyTorch updates most learning rates recursively,
-// from the last one; here, each is computed from its step alone, in the closed form. The two differ by
-// the rounding errors that the recursion gathers, and wherever something else changes the learning rate:
-// here it is always the base that is multiplied.
+// Each function names the call of torch.optim.lr_scheduler that it stands for, where opt was made
+// with lr=base and scheduler.step() follows every opt.step(). PyTorch updates most learning rates
+// recursively, from the last one; here, each is computed from its step alone, in the closed form.
+// The two differ by the rounding errors that the recursion gathers, and wherever something else
+// changes the learning rate: here it is always the base that is multiplied.
 //
 // # Arguments
 //
-// Factors are finite and at least 0, counts at least 0. Everything else panics when the schedule is made,
-// never when it is called. Factors above 1 and a start of 0 are fine, though PyTorch refuses some of them.
-// A ramp of 0 steps is skipped: it is at its end from the beginning.
+// Factors are finite and at least 0, counts at least 0. Everything else panics when the schedule is
+// made, never when it is called. Factors above 1 and a start of 0 are fine, though PyTorch refuses
+// some of them. A ramp of 0 steps is skipped: it is at its end from the beginning.
 //
 // # The same bits everywhere
 //
-// Every operation is one IEEE 754 float64 operation in a fixed order, nothing is fused, and no function
-// of package math takes part: some of those are assembly, with other bits, on some architectures.
+// Every operation is one IEEE 754 float64 operation in a fixed order, nothing is fused, and no
+// function of package math takes part: some of those are assembly, with other bits, on some
+// architectures.
 package schedule
 
 import (
@@ -35,14 +36,14 @@ import (
 )
 
 // Schedule is the factor of the base learning rate for the step that follows step completed ones
-// (State.T of package adam before the step). Those of this package are defined for every step, do not
-// allocate, and may be called by any number of goroutines at once.
+// (State.T of package adam before the step). Those of this package are defined for every step, do
+// not allocate, and may be called by any number of goroutines at once.
 type Schedule func(step uint64) float64
 
 // Constant is always factor.
 //
-//	ConstantLR(opt, factor=f, total_iters=n)       Constant(f).Then(n, Constant(1))
-//	MultiStepLR(opt, milestones=[a, b], gamma=g)   Constant(1).Then(a, Constant(g)).Then(b, Constant(g*g))
+//	ConstantLR(opt, factor=f, total_iters=n)     Constant(f).Then(n, Constant(1))
+//	MultiStepLR(opt, milestones=[a], gamma=g)    Constant(1).Then(a, Constant(g))
 func Constant(factor float64) Schedule {
 	checkFactor("Constant", "factor", factor)
 	return func(uint64) float64 { return factor }
@@ -52,9 +53,10 @@ func Constant(factor float64) Schedule {
 //
 //	LinearLR(opt, start_factor=start, end_factor=end, total_iters=steps)
 //
-// As in PyTorch, steps counts the intervals: the first of the steps is made with start, and end comes
-// after steps of them. The warm-up (step+1)/n, whose n-th step is the first with the full learning rate,
-// is Linear(1/n, 1, n-1); step/n is Linear(0, 1, n), whose first step has a learning rate of 0.
+// As in PyTorch, steps counts the intervals: the first of the steps is made with start, and end
+// comes after steps of them. The warm-up (step+1)/n, whose n-th step is the first with the full
+// learning rate, is Linear(1/n, 1, n-1); step/n is Linear(0, 1, n), whose first step has a learning
+// rate of 0.
 func Linear(start, end float64, steps int) Schedule {
 	checkFactor("Linear", "start", start)
 	checkFactor("Linear", "end", end)
@@ -68,13 +70,13 @@ func Linear(start, end float64, steps int) Schedule {
 	}
 }
 
-// Cosine goes from start, at step 0, along half a period of a cosine to end, at step steps, and stays
-// there.
+// Cosine goes from start, at step 0, along half a period of a cosine to end, at step steps, and
+// stays there.
 //
 //	CosineAnnealingLR(opt, T_max=steps, eta_min=base*end)   Cosine(1, end, steps)
 //
-// PyTorch follows the cosine back up after T_max steps. Close to its end, Cosine is more precise than
-// the formula with 1+cos, which loses digits there.
+// PyTorch follows the cosine back up after T_max steps. Close to its end, Cosine is more precise
+// than the formula with 1+cos, which loses digits there.
 func Cosine(start, end float64, steps int) Schedule {
 	checkFactor("Cosine", "start", start)
 	checkFactor("Cosine", "end", end)
@@ -83,8 +85,9 @@ func Cosine(start, end float64, steps int) Schedule {
 	return func(step uint64) float64 { return cosine(start, end, float64(step), length) }
 }
 
-// Step is gamma^⌊step/every⌋: it multiplies by gamma after every so many steps, without end. It panics
-// if every is 0. Where the power leaves the range of float64 it is 0 or, for a gamma above 1, +Inf.
+// Step is gamma^⌊step/every⌋: it multiplies by gamma after every so many steps, without end. It
+// panics if every is 0. Where the power leaves the range of float64 it is 0 or, for a gamma above
+// 1, +Inf.
 //
 //	StepLR(opt, step_size=every, gamma=gamma)
 //	ExponentialLR(opt, gamma=gamma)            Step(gamma, 1)
@@ -108,16 +111,16 @@ func power(x float64, k uint64) float64 {
 }
 
 // OneCycle is the 1cycle policy (Smith & Topin, 2017): it goes from start along a cosine to 1, the
-// largest learning rate, and then to end, where it is at step steps-1, the last of steps, and stays. The
-// part rise of the steps, in [0, 1], is spent on the way up.
+// largest learning rate, and then to end, where it is at step steps-1, the last of steps, and
+// stays. The part rise of the steps, in [0, 1], is spent on the way up.
 //
 //	OneCycleLR(opt, max_lr=base, total_steps=steps, pct_start=rise, div_factor=1/start,
 //		final_div_factor=start/end, cycle_momentum=False)
 //
-// PyTorch's defaults are start = 1.0/25, end = start/1e4 and rise = 0.3; by default it also cycles Beta1,
-// which is another field of the Config. As in PyTorch, the peak is at rise·steps-1, which need not be a
-// whole number; before step 0, the way down has already begun at step 0. At 0, where PyTorch divides
-// by zero, the way up is skipped. PyTorch raises an error beyond step steps.
+// PyTorch's defaults are start = 1.0/25, end = start/1e4 and rise = 0.3; by default it also cycles
+// Beta1, which is another field of the Config. As in PyTorch, the peak is at rise·steps-1, which
+// need not be a whole number; before step 0, the way down has already begun at step 0. At 0, where
+// PyTorch divides by zero, the way up is skipped. PyTorch raises an error beyond step steps.
 func OneCycle(start, end, rise float64, steps int) Schedule {
 	checkFactor("OneCycle", "start", start)
 	checkFactor("OneCycle", "end", end)
@@ -177,7 +180,8 @@ func Product(schedules ...Schedule) Schedule {
 
 func checkFactor(function, name string, x float64) {
 	if !(x >= 0 && x <= math.MaxFloat64) { // true for NaN
-		panic(fmt.Sprintf("schedule: %s: %s = %v, want a finite number of at least 0", function, name, x))
+		panic(fmt.Sprintf("schedule: %s: %s = %v, want a finite number of at least 0", function,
+			name, x))
 	}
 }
 

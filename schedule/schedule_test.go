@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The closed forms as PyTorch documents them, for a base learning rate of 1, written with package math.
+// The closed forms as PyTorch documents them, for a base learning rate of 1, written with package
+// math.
 
 func torchConstant(factor float64, iters, t int) float64 {
 	if t >= iters {
@@ -73,7 +74,8 @@ func TestAgainstFormulas(t *testing.T) {
 			stairs := Step(f, n)
 			exponential := Step(f, 1)
 			milestones := []int{n, 2*n + 1, 5 * n}
-			multi := Constant(1).Then(n, Constant(f)).Then(2*n+1, Constant(f*f)).Then(5*n, Constant(f*f*f))
+			multi := Constant(1).Then(n, Constant(f)).Then(2*n+1, Constant(f*f)).Then(5*n,
+				Constant(f*f*f))
 			cycle := OneCycle(1.0/25, 1.0/25e4, f, n)
 			for i := range 6*n + 2 {
 				s := uint64(i)
@@ -83,9 +85,11 @@ func TestAgainstFormulas(t *testing.T) {
 				near(t, torchCosine(f, n, min(i, n)), cos(s), "cosine to %v, %d at %d", f, n, i)
 				near(t, torchStep(f, n, i), stairs(s), "step %v, %d at %d", f, n, i)
 				near(t, math.Pow(f, float64(i)), exponential(s), "exponential %v at %d", f, i)
-				near(t, torchMultiStep(f, milestones, i), multi(s), "steps of %v at %v at %d", f, milestones, i)
+				near(t, torchMultiStep(f, milestones, i), multi(s), "steps of %v at %v at %d", f,
+					milestones, i)
 				if f*float64(n) != 1 { // there PyTorch divides by zero
-					near(t, torchOneCycle(n, f, 25, 1e4, min(i, n-1)), cycle(s), "one-cycle of %d, %v up at %d", n, f, i)
+					near(t, torchOneCycle(n, f, 25, 1e4, min(i, n-1)), cycle(s),
+						"one-cycle of %d, %v up at %d", n, f, i)
 				}
 			}
 		}
@@ -151,9 +155,12 @@ func TestByHand(t *testing.T) {
 		{"SequentialLR at the milestone", Linear(0.1, 1, 5).Then(5, Step(0.5, 1)), 5, 1},
 		{"SequentialLR counts anew", Linear(0.1, 1, 5).Then(5, Step(0.5, 1)), 7, 0.25},
 		{"SequentialLR, PyTorch's example", Constant(0.1).Then(20, Step(0.9, 1)), 21, 0.9},
-		{"milestones count from the beginning", Constant(1).Then(2, Constant(2)).Then(5, Linear(3, 7, 4)), 6, 4},
-		{"ChainedScheduler, PyTorch's example", Product(Constant(0.1).Then(20, Constant(1)), Step(0.9, 1)), 1, 0.09},
-		{"ChainedScheduler, PyTorch's example", Product(Constant(0.1).Then(20, Constant(1)), Step(0.9, 1)), 20, 0.12157665459056929},
+		{"milestones count from the beginning", Constant(1).Then(2, Constant(2)).Then(5,
+			Linear(3, 7, 4)), 6, 4},
+		{"ChainedScheduler, PyTorch's example", Product(Constant(0.1).Then(20, Constant(1)),
+			Step(0.9, 1)), 1, 0.09},
+		{"ChainedScheduler, PyTorch's example", Product(Constant(0.1).Then(20, Constant(1)),
+			Step(0.9, 1)), 20, 0.12157665459056929},
 		{"product of one", Product(Constant(3)), 0, 3},
 		{"product of none", Product(), 0, 1},
 	} {
@@ -173,8 +180,10 @@ func TestEnds(t *testing.T) {
 			"one-cycle": OneCycle(start, end, 0.5+0.4*r.Float64(), n+1),
 		} {
 			require.Equal(t, start, s(0), "%s from %v to %v in %d", name, start, end, n)
-			for _, step := range []uint64{last, last + 1, 2 * last, 1 << 53, math.MaxUint64 - 1, math.MaxUint64} {
-				require.Equal(t, end, s(step), "%s from %v to %v in %d, step %d", name, start, end, n, step)
+			for _, step := range []uint64{last, last + 1, 2 * last, 1 << 53, math.MaxUint64 - 1,
+				math.MaxUint64} {
+				require.Equal(t, end, s(step), "%s from %v to %v in %d, step %d", name, start, end,
+					n, step)
 			}
 		}
 	}
@@ -187,25 +196,29 @@ func TestEnds(t *testing.T) {
 	assert.Equal(t, 4.0, Constant(0).Then(math.MaxInt, Linear(3, 4, 5))(math.MaxUint64))
 }
 
-// A factor lies between those of both ends, up to a rounding, and so a learning rate is never negative;
-// ramps are monotonic.
+// A factor lies between those of both ends, up to a rounding, and so a learning rate is never
+// negative; ramps are monotonic.
 func TestRange(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 2000 {
-		start, end, n := r.Float64()*math.Exp2(-60*r.Float64()), r.Float64()*math.Exp2(-60*r.Float64()), 1+r.IntN(500)
+		start, end, n := r.Float64()*math.Exp2(-60*r.Float64()),
+			r.Float64()*math.Exp2(-60*r.Float64()), 1+r.IntN(500)
 		if r.IntN(4) == 0 {
 			end = 0
 		}
 		low, high := min(start, end), max(start, end)
-		for name, s := range map[string]Schedule{"linear": Linear(start, end, n), "cosine": Cosine(start, end, n)} {
+		for name, s := range map[string]Schedule{"linear": Linear(start, end, n),
+			"cosine": Cosine(start, end, n)} {
 			before := start
 			for i := range uint64(n + 2) {
 				x := s(i)
 				if !(x >= 0 && x >= low-0x1p-52*high && x <= high*(1+0x1p-52)) {
 					t.Fatalf("%s from %v to %v in %d: %v at %d", name, start, end, n, x, i)
 				}
-				if d := 0x1p-51 * high; start <= end && x < before-d || start >= end && x > before+d {
-					t.Fatalf("%s from %v to %v in %d: %v after %v at %d", name, start, end, n, x, before, i)
+				if d := 0x1p-51 * high; start <= end && x < before-d ||
+					start >= end && x > before+d {
+					t.Fatalf("%s from %v to %v in %d: %v after %v at %d", name, start, end, n, x,
+						before, i)
 				}
 				before = x
 			}
@@ -247,7 +260,8 @@ func TestBadArguments(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -0x1p-1074, math.Nextafter(1, 2)} {
-		assert.PanicsWithValue(t, fmt.Sprintf("schedule: OneCycle: rise = %v, want a number in [0, 1]", bad),
+		assert.PanicsWithValue(t,
+			fmt.Sprintf("schedule: OneCycle: rise = %v, want a number in [0, 1]", bad),
 			func() { OneCycle(1, 1, bad, 1) })
 	}
 	for want, f := range map[string]func(){
@@ -262,10 +276,13 @@ func TestBadArguments(t *testing.T) {
 	} {
 		assert.PanicsWithValue(t, "schedule: "+want, f)
 	}
-	assert.PanicsWithValue(t, "schedule: Then: a schedule is nil", func() { Schedule(nil).Then(1, one) })
+	assert.PanicsWithValue(t, "schedule: Then: a schedule is nil", func() {
+		Schedule(nil).Then(1, one)
+	})
 }
 
-// Of the raised cosine, both halves keep their digits: as close to sin² and 1-sin² as package math is.
+// Of the raised cosine, both halves keep their digits: as close to sin² and 1-sin² as package math
+// is.
 func TestCosineAccuracy(t *testing.T) {
 	const n = 100_003
 	for i := range n + 1 {
@@ -306,7 +323,8 @@ func samples() []Schedule {
 	}
 }
 
-// Computed on amd64; the same on every architecture, whether its compiler fuses multiply-adds or not.
+// Computed on amd64; the same on every architecture, whether its compiler fuses multiply-adds or
+// not.
 func TestSameBitsEverywhere(t *testing.T) {
 	h := fnv.New64a()
 	for _, s := range samples() {
@@ -320,8 +338,8 @@ func TestSameBitsEverywhere(t *testing.T) {
 	assert.Equal(t, uint64(0x8c6e903737608279), h.Sum64(), "%#x", h.Sum64())
 }
 
-// The factor of a step depends on the step alone: not on the calls before, other goroutines, or what
-// became of the arguments. With -race this also shows that nothing is written.
+// The factor of a step depends on the step alone: not on the calls before, other goroutines, or
+// what became of the arguments. With -race this also shows that nothing is written.
 func TestPure(t *testing.T) {
 	const steps = 1100
 	var want [][]float64
@@ -358,6 +376,7 @@ func TestNoAllocation(t *testing.T) {
 	sum := 0.0
 	for i, s := range samples() {
 		step := uint64(0)
-		assert.Zero(t, testing.AllocsPerRun(1000, func() { sum += s(step); step++ }), "schedule %d", i)
+		assert.Zero(t, testing.AllocsPerRun(1000, func() { sum += s(step); step++ }), "schedule %d",
+			i)
 	}
 }

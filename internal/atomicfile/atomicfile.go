@@ -31,11 +31,12 @@ type folder interface {
 type system struct {
 	openFolder func(name string) (folder, error)
 	lstat      func(name string) (fs.FileInfo, error)
-	create     func(name string, mode fs.FileMode) (file, error) // fails if there is a file of that name
-	rename     func(from, to string) error
-	remove     func(name string) error
-	busy       func(err error) bool // another program has the file open, which will pass
-	patience   time.Duration        // how long to wait for other programs
+	// fails if there is a file of that name
+	create   func(name string, mode fs.FileMode) (file, error)
+	rename   func(from, to string) error
+	remove   func(name string) error
+	busy     func(err error) bool // another program has the file open, which will pass
+	patience time.Duration        // how long to wait for other programs
 }
 
 var real = system{
@@ -52,10 +53,11 @@ var real = system{
 
 // Write makes what write writes the content of the file at path.
 //
-// It writes a new file in the same folder, flushes it to the disk, gives it the name path, and flushes
-// the folder where the system can do that (Unix). Several writers at once leave the whole file of one of
-// them. The file keeps the permissions of the one that it replaces. A link at path is replaced, not
-// followed. After an error path is as before, unless the error says that the new file is in place.
+// It writes a new file in the same folder, flushes it to the disk, gives it the name path, and
+// flushes the folder where the system can do that (Unix). Several writers at once leave the whole
+// file of one of them. The file keeps the permissions of the one that it replaces. A link at path
+// is replaced, not followed. After an error path is as before, unless the error says that the new
+// file is in place.
 func Write(path string, write func(w io.Writer) error) error { return real.write(path, write) }
 
 func (s system) write(path string, write func(w io.Writer) error) error {
@@ -92,8 +94,8 @@ func (s system) write(path string, write func(w io.Writer) error) error {
 	return nil
 }
 
-// createBeside creates a file of a name of its own in the folder of path, with the permissions of the
-// file at path.
+// createBeside creates a file of a name of its own in the folder of path, with the permissions of
+// the file at path.
 func (s system) createBeside(path string) (f file, name string, err error) {
 	mode, keep := fs.FileMode(0o666), false // before umask
 	if old, err := s.lstat(path); err == nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A disk is a folder of files as the system shows them, and as they are after a power cut. It records
-// what is done, and fails or stops at one of the operations.
+// A disk is a folder of files as the system shows them, and as they are after a power cut. It
+// records what is done, and fails or stops at one of the operations.
 type disk struct {
 	seen, durable map[string]*inode // by name
 	log           []string
@@ -170,8 +170,8 @@ func TestOrder(t *testing.T) {
 	assert.Zero(t, d.open)
 }
 
-// Each operation fails once: the error is returned, and the old file is there, or the error says that the
-// new one is.
+// Each operation fails once: the error is returned, and the old file is there, or the error says
+// that the new one is.
 func TestEachFailure(t *testing.T) {
 	for i, step := range steps {
 		d := newDisk(path, "old")
@@ -191,16 +191,17 @@ func TestEachFailure(t *testing.T) {
 	}
 }
 
-// The power is cut before each operation, and after the last. The names that were not made durable may
-// be there or not, and what was not synced is lost: the old file or the new one is whole, and the new one
-// once Write has returned.
+// The power is cut before each operation, and after the last. The names that were not made durable
+// may be there or not, and what was not synced is lost: the old file or the new one is whole, and
+// the new one once Write has returned.
 func TestPowerCut(t *testing.T) {
 	for cut := 1; cut <= len(steps)+1; cut++ {
 		d := newDisk(path, "old")
 		d.at, d.err = cut, errCut
 		err := d.system().write(path, words("new", "er"))
 		require.Equal(t, cut <= len(steps), err != nil)
-		for what, names := range map[string]map[string]*inode{"durable": d.durable, "seen": d.seen} {
+		for what, names := range map[string]map[string]*inode{"durable": d.durable,
+			"seen": d.seen} {
 			got := names[path].synced
 			if err != nil && got == "old" {
 				continue
@@ -210,7 +211,8 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// Where others have the file open, Write and Open try again for a while; in the end the new file stays.
+// Where others have the file open, Write and Open try again for a while; in the end the new file
+// stays.
 func TestBusy(t *testing.T) {
 	inUse := errors.New("in use")
 	for _, times := range []int{3, 1 << 30} {

@@ -1,5 +1,5 @@
-// Package operands makes the operands of a step for tests and for `adam check`: values of every kind, at
-// every alignment, between canaries, and compares what steps made of them.
+// Package operands makes the operands of a step for tests and for `adam check`: values of every
+// kind, at every alignment, between canaries, and compares what steps made of them.
 package operands
 
 import (
@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// Config and State have the fields of adam.Config and adam.State, to and from which they convert: the
-// tests of package adam use this package, so that it cannot import adam.
+// Config and State have the fields of adam.Config and adam.State, to and from which they convert:
+// the tests of package adam use this package, so that it cannot import adam.
 type (
 	Config struct {
 		LR, Beta1, Beta2, Eps, WeightDecay float64
@@ -41,8 +41,8 @@ const canaries = 32
 
 func canary(i int) float32 { return math.Float32frombits(0x7fc0c0de + uint32(i)) }
 
-// New makes operands of n values. Offsets are where the slices begin relative to a cache line, in elements
-// from 0 to 15.
+// New makes operands of n values. Offsets are where the slices begin relative to a cache line, in
+// elements from 0 to 15.
 func New(r *rand.Rand, n int, offsets [5]int, value func(*rand.Rand) float32) *Operands {
 	o := room(n, offsets)
 	for i, s := range o.Slices() {
@@ -96,7 +96,8 @@ func (o *Operands) Clone(offsets [5]int) *Operands {
 
 // Sub returns the elements of o from i to j, in the same memory.
 func (o *Operands) Sub(i, j int) *Operands {
-	return &Operands{P: o.P[i:j], G: o.G[i:j], State: State{T: o.T, M: o.M[i:j], V: o.V[i:j], VMax: o.VMax[i:j]}}
+	return &Operands{P: o.P[i:j], G: o.G[i:j], State: State{T: o.T, M: o.M[i:j], V: o.V[i:j],
+		VMax: o.VMax[i:j]}}
 }
 
 // Step makes k steps.
@@ -109,8 +110,9 @@ func (o *Operands) Step(step Step, c Config, k int) error {
 	return nil
 }
 
-// Compare makes a step on o and one by generic on want, which has the same values, and returns an error if
-// what they have made differs in a bit, or if the step has written to the gradient or beside a slice.
+// Compare makes a step on o and one by generic on want, which has the same values, and returns an
+// error if what they have made differs in a bit, or if the step has written to the gradient or
+// beside a slice.
 func (o *Operands) Compare(want *Operands, step, generic Step, c Config) error {
 	gradient := Bits(o.G)
 	if err := o.Step(step, c, 1); err != nil {
@@ -133,7 +135,8 @@ func (o *Operands) Intact() error {
 	for i, b := range o.blocks {
 		for j := range canaries {
 			k := len(b) - 1 - j
-			if math.Float32bits(b[j]) != math.Float32bits(canary(j)) || math.Float32bits(b[k]) != math.Float32bits(canary(k)) {
+			if math.Float32bits(b[j]) != math.Float32bits(canary(j)) ||
+				math.Float32bits(b[k]) != math.Float32bits(canary(k)) {
 				return fmt.Errorf("memory beside %s was changed", Names[i])
 			}
 		}
@@ -141,7 +144,8 @@ func (o *Operands) Intact() error {
 	return nil
 }
 
-// Difference returns an error that names the first value in which o and want differ, nil if there is none.
+// Difference returns an error that names the first value in which o and want differ, nil if there
+// is none.
 func (o *Operands) Difference(want *Operands) error {
 	if o.T != want.T {
 		return fmt.Errorf("counter T = %d, want %d", o.T, want.T)
@@ -150,7 +154,8 @@ func (o *Operands) Difference(want *Operands) error {
 		other := *want.Slices()[i]
 		for j, a := range *s {
 			if b := other[j]; !Same(a, b) {
-				return fmt.Errorf("%s[%d] of %d = %v (%#08x), want %v (%#08x)", Names[i], j, len(o.P),
+				return fmt.Errorf("%s[%d] of %d = %v (%#08x), want %v (%#08x)", Names[i], j,
+					len(o.P),
 					a, math.Float32bits(a), b, math.Float32bits(b))
 			}
 		}

@@ -1,11 +1,11 @@
-// Package plain is the AdamW loop as Go programs write it today: what package adam replaces and what
-// its benchmarks have beside them.
+// Package plain is the AdamW loop as Go programs write it today: what package adam replaces and
+// what its benchmarks have beside them.
 package plain
 
 import "math"
 
-// Step makes step t (1 for the first) of AdamW in place. The bias corrections stand before the loop, as
-// careful programs have them.
+// Step makes step t (1 for the first) of AdamW in place. The bias corrections stand before the
+// loop, as careful programs have them.
 func Step(p, g, m, v []float32, t int, lr, beta1, beta2, eps, decay float32) {
 	correction1 := 1 - float32(math.Pow(float64(beta1), float64(t)))
 	correction2 := 1 - float32(math.Pow(float64(beta2), float64(t)))
