@@ -136,7 +136,8 @@ func TestErrorBounds(t *testing.T) {
 					worst[k] = max(worst[k], e)
 					if !(e <= 1) {
 						t.Fatalf("%s[%d]: error is %.2f of the bound "+
-							"(config %+v, T %d, p %v, g %v, m %v, v %v)", [...]string{"M", "V", "p"}[k], i, e,
+							"(config %+v, T %d, p %v, g %v, m %v, v %v)",
+							[...]string{"M", "V", "p"}[k], i, e,
 							c, o.T, before.P[i], before.G[i], before.M[i], before.V[i])
 					}
 				}
