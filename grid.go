@@ -53,11 +53,15 @@ const (
 // run makes a pass over all cells.
 func (o *Optimizer) run(p pass) {
 	o.pass = p
-	o.pool.run(o, len(o.grid.chunks)-1)
+	o.pool.Run((*chunks)(o), len(o.grid.chunks)-1)
 }
 
-// do makes the pass over one chunk.
-func (o *Optimizer) do(chunk, worker int) {
+// chunks are an optimizer as a [pool.Job], which is no matter of its users.
+type chunks Optimizer
+
+// Do makes the pass over one chunk.
+func (w *chunks) Do(chunk, worker int) {
+	o := (*Optimizer)(w)
 	from, to := o.grid.chunks[chunk], o.grid.chunks[chunk+1]
 	for i, c := range o.grid.cells[from:to] {
 		t := &o.tensors[c.tensor]

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/pool"
 	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -206,7 +207,7 @@ func optimizers(t *testing.T, workers int) (steps []func() [][]float32) {
 		g := Group{Config: Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-30, WeightDecay: 0.03}}
 		g.Config.Decoupled = true
 		var first [][]float32
-		for i, n := range []int{3, 70, share + 11, share, 2*share + 1} {
+		for i, n := range []int{3, 70, pool.Share + 11, pool.Share, 2*pool.Share + 1} {
 			first = append(first, tiny(r, n))
 			p := Param{Name: fmt.Sprint(i), Value: make([]float32, n), Grad: tiny(r, n)}
 			g.Params = append(g.Params, p)

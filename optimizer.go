@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/fusedadam/adam/internal/pool"
 )
 
 // Errors of [New], [Optimizer.Step] and the checkpoints, beside those of [State.Step].
@@ -49,7 +51,7 @@ type Optimizer struct {
 	workers int         // Options.Workers as given to New
 	checked Options     // the last valid Options
 	model
-	pool    *pool
+	pool    *pool.Pool
 	cleanup runtime.Cleanup
 	pass    pass
 	scratch [][]float32 // a tile for each worker, with MaxValue
@@ -118,7 +120,7 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 		return err
 	}
 	defer o.leave()
-	if o.pool.closed.Load() {
+	if o.pool.Closed() {
 		return ErrClosed
 	}
 	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
@@ -126,9 +128,9 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 		return err
 	}
 	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
-	if workers := o.crew(); workers != len(o.pool.parts) {
+	if workers := o.crew(); workers != o.pool.Workers() {
 		o.cleanup.Stop()
-		o.pool.close()
+		o.pool.Close()
 		o.hire()
 	}
 	return nil
@@ -215,13 +217,13 @@ func (o *Optimizer) crew() int {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return max(1, min(workers, o.grid.elements/share))
+	return max(1, min(workers, o.grid.elements/pool.Share))
 }
 
 // hire starts the workers.
 func (o *Optimizer) hire() {
-	o.pool = newPool(o.crew())
-	o.cleanup = runtime.AddCleanup(o, (*pool).close, o.pool)
+	o.pool = pool.New(o.crew())
+	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
 }
 
 // enter begins the work of a method, which ends with leave. It fails if another goroutine is in one, or
@@ -276,7 +278,7 @@ func (o *Optimizer) Close() error {
 		return err
 	}
 	defer o.leave()
-	o.pool.close()
+	o.pool.Close()
 	return nil
 }
 
@@ -299,8 +301,8 @@ func (o *Optimizer) Step() (Stats, error) {
 	if o.T == math.MaxUint64 {
 		return stats, fmt.Errorf("%w: Optimizer.T = %d", ErrSteps, o.T)
 	}
-	o.pool.begin(o.grid.elements)
-	defer o.pool.end()
+	o.pool.Begin(o.grid.elements)
+	defer o.pool.End()
 	if o.Options.MaxNorm > 0 || o.Options.SkipNonFinite {
 		if !o.normed || !o.unchanged() {
 			o.sumOfSquares()
@@ -343,8 +345,8 @@ func (o *Optimizer) Norm() (float64, error) {
 	if err := o.ready(); err != nil {
 		return 0, err
 	}
-	o.pool.begin(o.grid.elements)
-	defer o.pool.end()
+	o.pool.Begin(o.grid.elements)
+	defer o.pool.End()
 	o.sumOfSquares()
 	o.remember()
 	norm, _ := o.scalars()
@@ -376,8 +378,8 @@ func (o *Optimizer) ZeroGrad() error {
 	if err := o.ready(); err != nil {
 		return err
 	}
-	o.pool.begin(o.grid.elements)
-	defer o.pool.end()
+	o.pool.Begin(o.grid.elements)
+	defer o.pool.End()
 	o.normed = false
 	o.run(zeroPass)
 	return nil
@@ -385,7 +387,7 @@ func (o *Optimizer) ZeroGrad() error {
 
 // ready checks that passes can be made.
 func (o *Optimizer) ready() error {
-	if o.pool.closed.Load() {
+	if o.pool.Closed() {
 		return ErrClosed
 	}
 	if err := o.check(); err != nil {

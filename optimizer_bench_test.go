@@ -128,10 +128,10 @@ func BenchmarkOptimizerPasses(b *testing.B) {
 				p := group.Params[0]
 				fused := benchOptimizer(b, Options{Workers: workers, MaxNorm: 1, SkipNonFinite: true, ZeroGrad: true}, group)
 				bare := benchOptimizer(b, Options{Workers: workers}, group)
-				each := func(f func(g []float32)) { bare.pool.run(tiles{p.Grad, f}, n/tile) }
+				each := func(f func(g []float32)) { bare.pool.Run(tiles{p.Grad, f}, n/tile) }
 				passes := func(checks int) func() {
 					return func() {
-						bare.pool.begin(n)
+						bare.pool.Begin(n)
 						for range checks {
 							each(func(g []float32) { sumSquares(g) })
 						}
@@ -163,7 +163,7 @@ type tiles struct {
 	f func(g []float32)
 }
 
-func (t tiles) do(i, _ int) { t.f(t.g[i*tile : (i+1)*tile]) }
+func (t tiles) Do(i, _ int) { t.f(t.g[i*tile : (i+1)*tile]) }
 
 // BenchmarkOptimizerGPT2 compares the 148 tensors of GPT-2 124M with one tensor of as many elements.
 func BenchmarkOptimizerGPT2(b *testing.B) {

@@ -5,15 +5,12 @@ import (
 	"hash/crc64"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/fusedadam/adam/internal/golden"
 	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/pool"
 	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,9 +18,9 @@ import (
 
 // sharedOut makes also small steps use every worker, for the time of a test.
 func sharedOut(t testing.TB) {
-	before, wake := share, wakeShare
-	share, wakeShare = 1, 1
-	t.Cleanup(func() { share, wakeShare = before, wake })
+	share, wake := pool.Share, pool.WakeShare
+	pool.Share, pool.WakeShare = 1, 1
+	t.Cleanup(func() { pool.Share, pool.WakeShare = share, wake })
 }
 
 // Sizes of a few tensors: empty, within a vector, a block, a tile, and of some tiles.
@@ -395,141 +392,6 @@ func TestOptimizerDoesNotAllocate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}), "%+v", o)
-	}
-}
-
-// goroutines returns how many goroutines of pools there are, once those that are ending have ended.
-func goroutines(t *testing.T, want int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		stacks := make([]byte, 1<<20)
-		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), ".(*pool).help(") == want
-	}, 10*time.Second, time.Millisecond)
-}
-
-func TestGoroutines(t *testing.T) {
-	goroutines(t, 0)
-	big := make([]float32, 8*share)
-	params := func() []Param { return []Param{{Name: "a", Value: big, Grad: make([]float32, len(big))}} }
-	o, err := New(Options{Workers: 5}, Group{Default(), params()})
-	require.NoError(t, err)
-	goroutines(t, 4)
-	for range 3 {
-		_, err = o.Step()
-		require.NoError(t, err)
-	}
-	o.Close()
-	goroutines(t, 0)
-	o.Close()
-
-	small, err := New(Options{Workers: 5}, Group{Default(), []Param{{Name: "a", Value: big[:share]}}})
-	require.NoError(t, err)
-	goroutines(t, 0) // too small to be shared out
-	small.Close()
-
-	forgotten, err := New(Options{Workers: 3}, Group{Default(), params()})
-	require.NoError(t, err)
-	_, err = forgotten.Step()
-	require.NoError(t, err)
-	goroutines(t, 2)
-	runtime.KeepAlive(forgotten)
-	for range 3 {
-		runtime.GC()
-	}
-	goroutines(t, 0)
-}
-
-// Close is met by helpers in every state: spinning, working, falling asleep, asleep.
-func TestClose(t *testing.T) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for i := range 10_000 {
-			p := newPool(2 + i%2)
-			for range i % 3 {
-				p.begin(math.MaxInt)
-				p.run(noJob{}, 2)
-			}
-			if i%10 == 0 {
-				time.Sleep(2 * patience)
-			}
-			for range i % 100 {
-				p.closed.Load()
-			}
-			p.close()
-		}
-	}()
-	select {
-	case <-ended:
-	case <-time.After(time.Minute):
-		t.Fatal("a pool does not close")
-	}
-}
-
-// Each of three workers takes a part of a job, also when the helpers sleep: no chunk ends before all have one.
-func TestPoolShares(t *testing.T) {
-	p := newPool(3)
-	defer p.close()
-	for _, pause := range []time.Duration{0, 10 * patience} {
-		time.Sleep(pause)
-		var meet meeting
-		p.begin(math.MaxInt)
-		p.run(&meet, 3)
-		assert.EqualValues(t, 3, meet.met.Load(), "chunks that met all others")
-	}
-}
-
-// A meeting is a job of three chunks that wait for each other.
-type meeting struct{ begun, met atomic.Int64 }
-
-func (m *meeting) do(_, _ int) {
-	m.begun.Add(1)
-	for began := time.Now(); m.begun.Load() < 3; {
-		if time.Since(began) > 10*time.Second {
-			return
-		}
-		runtime.Gosched()
-	}
-	m.met.Add(1)
-}
-
-type noJob struct{}
-
-func (noJob) do(_, _ int) {}
-
-// Many optimizers step at once, each with more workers than there are cores, on one buffer of gradients.
-func TestOptimizersSideBySide(t *testing.T) {
-	sharedOut(t)
-	var all sync.WaitGroup
-	for i := range 4 {
-		r := rand.New(rand.NewPCG(uint64(i), 1))
-		s := newTrial(t, r, Options{Workers: 8, MaxNorm: 1, EMADecay: 0.9}, someConfigs(i), someSizes)
-		all.Go(func() {
-			for range 20 {
-				s.draw(r, false)
-				s.step(t)
-			}
-		})
-	}
-	all.Wait()
-}
-
-// Pauses of all lengths between steps, so that helpers are met awake, falling asleep and asleep.
-func TestHelpersAsleep(t *testing.T) {
-	sharedOut(t)
-	r := rand.New(rand.NewPCG(1, 1))
-	s := newTrial(t, r, Options{Workers: 3, MaxNorm: 1}, []Config{Default()}, []int{3 * tile, tile, 5})
-	for i := range 300 {
-		s.draw(r, false)
-		s.step(t)
-		for began := time.Now(); time.Since(began) < time.Duration(i)*time.Microsecond; {
-		}
-	}
-	share, wakeShare = 1, math.MaxInt // sleeping helpers are left asleep
-	for i := range 100 {
-		s.draw(r, false)
-		s.step(t)
-		time.Sleep(time.Duration(i%5) * 50 * time.Microsecond)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -95,11 +96,11 @@ func TestRegroupWorkers(t *testing.T) {
 	o := newOptimizer(t, Options{Workers: 4}, Group{Config: Default(),
 		Params: someTensors(10, "a")})
 	goroutines(t, 0)
-	require.NoError(t, o.Regroup(Group{Config: Default(), Params: someTensors(4*share, "a")}))
+	require.NoError(t, o.Regroup(Group{Config: Default(), Params: someTensors(4*pool.Share, "a")}))
 	goroutines(t, 3)
 	_, err := o.Step()
 	require.NoError(t, err)
-	require.NoError(t, o.Regroup(Group{Config: Default(), Params: someTensors(2*share, "a")}))
+	require.NoError(t, o.Regroup(Group{Config: Default(), Params: someTensors(2*pool.Share, "a")}))
 	goroutines(t, 1)
 	_, err = o.Step()
 	require.NoError(t, err)
