@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,25 +14,21 @@ import (
 	"strings"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
-	"github.com/spf13/cobra"
 )
 
-func docsCommand() *cobra.Command {
-	var dir string
-	var check bool
-	c := &cobra.Command{
-		Use:   "docs",
-		Short: "Write docs/BENCHMARKS.md and the charts from the results in bench/",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return docs(c.OutOrStdout(), dir, check) },
+func docsCommand(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("docs [flags]", flag.ContinueOnError)
+	dir := flags.String("dir", ".", "`DIR` of the repository")
+	check := flags.Bool("check", false, "write nothing; fail if a file is not up to date")
+	const about = "Write docs/BENCHMARKS.md and the charts from the results in bench/."
+	if err := parse(flags, about, 0, args, out); err != nil {
+		return err
 	}
-	c.Flags().StringVar(&dir, "dir", ".", "`DIR` of the repository")
-	c.Flags().BoolVar(&check, "check", false, "write nothing; fail if a file is not up to date")
-	return c
+	return docs(out, *dir, *check)
 }
 
-// docs writes the generated files of the repository in dir and names them, or checks that they are as
-// it would write them.
+// docs writes the generated files of the repository in dir and names them, or checks that they are
+// as it would write them.
 func docs(out io.Writer, dir string, check bool) error {
 	files, err := generate(dir)
 	if err != nil {
@@ -55,7 +52,8 @@ func docs(out io.Writer, dir string, check bool) error {
 		fmt.Fprintln(out, path)
 	}
 	if stale != nil {
-		return fmt.Errorf("not up to date: %s; write them with `go run ./cmd/adam docs`", strings.Join(stale, ", "))
+		return fmt.Errorf("not up to date: %s; write them with `go run ./cmd/adam docs`",
+			strings.Join(stale, ", "))
 	}
 	return nil
 }
@@ -85,7 +83,8 @@ func generate(dir string) (map[string][]byte, error) {
 		files[filepath.Join(bench, name)] = svg
 		charts[r] = "../" + bench + "/" + name
 	}
-	page, err := result.Page(results, func(r *result.Result) string { return charts[r] }, string(predictions))
+	page, err := result.Page(results, func(r *result.Result) string { return charts[r] },
+		string(predictions))
 	files[filepath.Join("docs", "BENCHMARKS.md")] = []byte(page)
 	return files, err
 }

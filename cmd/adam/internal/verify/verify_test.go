@@ -51,6 +51,22 @@ func TestOptimizer(t *testing.T) {
 	}
 }
 
+// A kernel that was not chosen is found out.
+func TestKernelInUse(t *testing.T) {
+	defer func(use func(string) string) { selection.Use = use }(selection.Use)
+	selection.Use = func(string) string { return adam.Kernel() }
+	want := "kernel " + adam.Kernel() + " ran in the place of other"
+	c := adam.Default()
+	err := On("other")(new(operands.State), nil, nil, operands.Config(c))
+	if err == nil || err.Error() != want {
+		t.Errorf("step: %v, want %s", err, want)
+	}
+	_, _, err = OptimizerOn("other")(adam.Options{}, 1, c)
+	if err == nil || err.Error() != want {
+		t.Errorf("optimizer: %v, want %s", err, want)
+	}
+}
+
 // faulty makes the generic step and then spoils something of it.
 func faulty(spoil func(s *operands.State, p, g []float32, c operands.Config)) operands.Step {
 	return func(s *operands.State, p, g []float32, c operands.Config) error {
