@@ -17,8 +17,9 @@ import (
 
 func checkCommand(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	const about = `Check that all kernels of this CPU compute the same bits, and what PyTorch computes.
-The generic kernel is the measure of the others, so floating point must be in its usual mode.`
+	const about = `Check that all kernels of this CPU compute the same bits, and what PyTorch
+computes. The generic kernel is the measure of the others, so floating point must be in its usual
+mode.`
 	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
