@@ -46,7 +46,7 @@ func (r *Result) Chart() ([]byte, error) {
 	}
 	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(a.Elements, b.Elements) })
 	p := plot.New()
-	p.Title.Text = r.CPU.String() + ": one Adam step, one thread (lower is faster)"
+	p.Title.Text = r.CPU.String() + ": Adam step (lower is faster)"
 	p.Title.Padding = 24 // room for the names of the caches
 	p.X.Label.Text, p.Y.Label.Text = "elements", "ns per parameter"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
