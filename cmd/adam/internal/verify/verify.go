@@ -1,5 +1,5 @@
-// Package verify shows that a kernel of package adam computes what it should: the bits of the generic
-// kernel, and the trajectories of PyTorch.
+// Package verify shows that a kernel of package adam computes what it should: the bits of the
+// generic kernel, and the trajectories of PyTorch.
 package verify
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-// On returns the step of a kernel that this machine can run. It is an error if another kernel runs.
+// On returns the step of a kernel that this machine can run. It is an error if another one ran.
 func On(kernel string) operands.Step {
 	return func(s *operands.State, p, g []float32, c operands.Config) error {
 		return using(kernel, func() error { return (*adam.State)(s).Step(p, g, adam.Config(c)) })
@@ -45,11 +45,12 @@ func Scope() string {
 	for _, k := range operands.Kinds {
 		kinds = append(kinds, k.Name)
 	}
-	return fmt.Sprintf("%d lengths (0 to %d, and around the tile of %d elements), %d configurations,\n"+
-		"%d kinds of values (%s), each slice at an alignment of its own, %d steps in a row;\n"+
-		"all slices compared after each step, NaN as NaN",
-		len(operands.Lengths(selection.Tile)), operands.Longest, selection.Tile, len(operands.Variants),
-		len(kinds), strings.Join(kinds, ", "), stepped)
+	return fmt.Sprintf("%d lengths\n(0 to %d, and around the tile of %d elements), "+
+		"%d configurations, %d kinds of values\n(%s),\n"+
+		"each slice at an alignment of its own, %d steps in a row; all slices compared\n"+
+		"after each step, NaN as NaN",
+		len(operands.Lengths(selection.Tile)), operands.Longest, selection.Tile,
+		len(operands.Variants), len(kinds), strings.Join(kinds, ", "), stepped)
 }
 
 // AgainstGeneric compares the bits of all that step writes with those of generic, in every
@@ -66,7 +67,8 @@ func AgainstGeneric(step, generic operands.Step) (Figures, error) {
 				want := got.Clone(operands.Offsets(r))
 				for i := range stepped {
 					if err := got.Compare(want, step, generic, v.Config); err != nil {
-						return f, fmt.Errorf("config %s, %s values, step %d: %w", v.Name, k.Name, i+1, err)
+						return f, fmt.Errorf("config %s, %s values, step %d: %w",
+							v.Name, k.Name, i+1, err)
 					}
 					f.Steps++
 					f.Values += 3 * n
@@ -80,8 +82,8 @@ func AgainstGeneric(step, generic operands.Step) (Figures, error) {
 	return f, nil
 }
 
-// AgainstPyTorch replays every stored trajectory and returns their number. The error names the first
-// that step does not follow.
+// AgainstPyTorch replays every stored trajectory and returns their number. The error names the
+// first that step does not follow.
 func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
 	var total golden.Result
 	cases, err := golden.Cases()
@@ -100,8 +102,8 @@ func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
 	return len(cases), total, nil
 }
 
-// A Run makes steps of an Optimizer of tensors of n elements, and returns all values that it can see
-// after each, and the norms.
+// A Run makes steps of an Optimizer of tensors of n elements, and returns all values that it can
+// see after each, and the norms.
 type Run func(o adam.Options, n int, c adam.Config) (
 	values []float32, norms [stepped]float64, err error)
 
@@ -128,7 +130,8 @@ func OptimizerAgainstGeneric(run, generic Run) (int, error) {
 				}
 				for i := range want {
 					if !operands.Same(got[i], want[i]) {
-						return count, fmt.Errorf("%s: value %d is %v, want %v", where, i, got[i], want[i])
+						return count, fmt.Errorf("%s: value %d is %v, want %v",
+							where, i, got[i], want[i])
 					}
 				}
 				count += stepped
@@ -138,7 +141,7 @@ func OptimizerAgainstGeneric(run, generic Run) (int, error) {
 	return count, nil
 }
 
-// OptimizerOn returns the run on a kernel that this machine can run. It is an error if another runs.
+// OptimizerOn returns the run on a kernel that this machine can run, and an error if another ran.
 func OptimizerOn(kernel string) Run {
 	return func(o adam.Options, n int, c adam.Config) (
 		values []float32, norms [stepped]float64, err error) {
