@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -73,15 +73,30 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// A command that fails says so once, with exit code 1. One line of the table adds a command.
+// A command that fails says so once, with exit code 1.
 func TestFailures(t *testing.T) {
 	defer func(table []subcommand) { subcommands = table }(subcommands)
 	for _, text := range []string{"no such file", "adam: no such file"} {
-		fail := func([]string, io.Writer) error { return errors.New(text) }
-		subcommands = append(slices.Clone(subcommands), subcommand{"fail", "fail", fail})
+		subcommands = []subcommand{{"fail", "fail", func([]string, io.Writer) error {
+			return errors.New(text)
+		}}}
 		out, messages, code := run("fail")
 		if code != 1 || out != "" || messages != "adam: no such file\n" {
 			t.Errorf("%s: exit code %d, printed %q, messages %q", text, code, out, messages)
+		}
+	}
+}
+
+func TestOperands(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "0 arguments, want 2", "a": "1 arguments, want 2",
+		"a b":   "",
+		"a b c": `unexpected argument "c"`,
+	} {
+		flags := flag.NewFlagSet("copy FROM TO", flag.ContinueOnError)
+		err := parse(flags, "Copy.", 2, strings.Fields(args), io.Discard)
+		if (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: %v, want %q", args, err, want)
 		}
 	}
 }
