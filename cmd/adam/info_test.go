@@ -54,7 +54,7 @@ func TestInfo(t *testing.T) {
 		}},
 		{"switched off", func(s *selected) {
 			s.kernels, s.active, s.godebug = kernels(false), "avx2",
-				"gctrace=1,cpu.avx512f=off,cpu.fma=off,cpu.all=off"
+				"gctrace=1,avx512f=off,cpu.avx512f=off,cpu.fma=off,cpu.all=off"
 		}, []string{
 			"without avx512f (GODEBUG has cpu.avx512f=off, cpu.all=off)\n",
 		}},

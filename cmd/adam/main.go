@@ -93,7 +93,7 @@ func parse(flags *flag.FlagSet, about string, operands int, args []string, out i
 	case n > operands:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(operands))
 	case n < operands:
-		err = fmt.Errorf("%d arguments, want %d", n, operands)
+		err = fmt.Errorf("want %d arguments, got %d", operands, n)
 	default:
 		return nil
 	}

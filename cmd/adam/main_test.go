@@ -89,7 +89,7 @@ func TestFailures(t *testing.T) {
 
 func TestOperands(t *testing.T) {
 	for args, want := range map[string]string{
-		"": "0 arguments, want 2", "a": "1 arguments, want 2",
+		"": "want 2 arguments, got 0", "a": "want 2 arguments, got 1",
 		"a b":   "",
 		"a b c": `unexpected argument "c"`,
 	} {
