@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 // alternate takes the times of the sides in turn, b.N rounds, and reports the median of each in ns per so many units,
@@ -33,16 +33,11 @@ func alternate(b *testing.B, units int, unit string, names []string, sides ...fu
 			for j := range ratios {
 				ratios[j] = times[0][j] / times[i][j]
 			}
-			b.ReportMetric(median(ratios), names[0]+"/"+name)
+			b.ReportMetric(stats.Median(ratios), names[0]+"/"+name)
 		}
-		b.ReportMetric(median(times[i]), name+"-ns/"+unit)
+		b.ReportMetric(stats.Median(times[i]), name+"-ns/"+unit)
 	}
 	b.ReportMetric(0, "ns/op")
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
 }
 
 // benchGroup makes a group of tensors of the given sizes.

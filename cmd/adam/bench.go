@@ -15,9 +15,8 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
-	"github.com/schollz/progressbar/v3"
+	"github.com/fusedadam/adam/internal/progress"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // benchFlags are the flags of adam bench.
@@ -51,19 +50,19 @@ step, and its divisions and square roots, whichever is slower.`,
 	return c
 }
 
-func bench(out, progress io.Writer, f *benchFlags) error {
+func bench(out, messages io.Writer, f *benchFlags) error {
 	plan, err := f.plan()
 	if err != nil {
 		return err
 	}
-	bar := newBar(progress)
+	bar := progress.New(1000, "")
 	rows, tooLarge := plan.Run(func(done float64, next string) {
-		bar.Describe(next)
-		bar.Set(int(done * steps))
+		bar.Name(next)
+		bar.Set(int(done * 1000))
 	})
 	bar.Clear()
 	for _, name := range tooLarge {
-		fmt.Fprintf(progress, "adam: left out %s: not enough memory\n", name)
+		fmt.Fprintf(messages, "adam: left out %s: not enough memory\n", name)
 	}
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
@@ -79,7 +78,7 @@ func bench(out, progress io.Writer, f *benchFlags) error {
 	if _, err := io.WriteString(out, text); err != nil {
 		return err
 	}
-	return f.write(progress, r)
+	return f.write(messages, r)
 }
 
 // write writes the files that were asked for and says where.
@@ -145,19 +144,4 @@ func modelKeys() []string {
 		keys = append(keys, m.Key)
 	}
 	return keys
-}
-
-// steps of the progress bar.
-const steps = 1000
-
-// newBar returns a progress bar, which shows on a terminal only.
-func newBar(w io.Writer) *progressbar.ProgressBar {
-	file, ok := w.(*os.File)
-	return progressbar.NewOptions(steps,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetVisibility(ok && term.IsTerminal(int(file.Fd()))),
-		progressbar.OptionSetWidth(40),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond),
-	)
 }

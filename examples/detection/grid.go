@@ -5,6 +5,7 @@ import (
 
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -60,7 +61,7 @@ func detect(z []float32) []detection {
 	var found []detection
 	for i := range cells * cells {
 		z := z[i*outputs:][:outputs]
-		label := layers.Argmax(z[class:])
+		label := stats.Argmax(z[class:])
 		sum := 0.0
 		for _, a := range z[class:] {
 			sum += math.Exp(float64(a) - float64(z[class+label]))

@@ -15,8 +15,8 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
-	"github.com/fusedadam/adam/examples/internal/progress"
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/progress"
 )
 
 func main() {

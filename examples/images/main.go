@@ -25,7 +25,7 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
-	"github.com/fusedadam/adam/examples/internal/progress"
+	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
 )
 

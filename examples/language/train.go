@@ -8,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 )
 
@@ -155,7 +156,7 @@ func (t *trainer) sample(n int, temperature float64) string {
 
 // draw returns an index of z, with the probabilities of its softmax to the power of 1/temperature.
 func draw(rng *rand.Rand, z []float32, temperature float64) int {
-	best := layers.Argmax(z)
+	best := stats.Argmax(z)
 	if temperature == 0 {
 		return best
 	}

@@ -30,7 +30,7 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
-	"github.com/fusedadam/adam/examples/internal/progress"
+	"github.com/fusedadam/adam/internal/progress"
 )
 
 type options struct {

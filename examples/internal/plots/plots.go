@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 
+	"github.com/fusedadam/adam/internal/report"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -18,8 +19,7 @@ type Curve struct {
 
 // Colors that people of any colour vision tell apart (Okabe and Ito).
 var Colors = []color.RGBA{
-	{0x00, 0x72, 0xb2, 255}, {0xd5, 0x5e, 0x00, 255}, {0x00, 0x9e, 0x73, 255}, {0xcc, 0x79, 0xa7, 255},
-	{0x56, 0xb4, 0xe9, 255}, {0xe6, 0x9f, 0x00, 255}, {0x00, 0x00, 0x00, 255},
+	report.Blue, report.Vermilion, report.Green, report.Purple, report.Sky, report.Orange, report.Black,
 }
 
 // Save draws curves to a file whose name ends with .png or .svg. logY asks for a logarithmic axis of y, for

@@ -12,21 +12,6 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-func TestQuartiles(t *testing.T) {
-	for _, test := range []struct{ samples, want []float64 }{
-		{[]float64{7}, []float64{7, 7, 7}},
-		{[]float64{2, 1}, []float64{1.25, 1.5, 1.75}},
-		{[]float64{5, 1, 3, 2, 4}, []float64{2, 3, 4}},
-		{[]float64{4, 3, 2, 1}, []float64{1.75, 2.5, 3.25}},
-	} {
-		given := slices.Clone(test.samples)
-		q1, median, q3 := Quartiles(given)
-		if got := []float64{q1, median, q3}; !slices.Equal(got, test.want) || !slices.Equal(given, test.samples) {
-			t.Errorf("%v: %v, want %v", test.samples, got, test.want)
-		}
-	}
-}
-
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int{"1": 1, "1000": 1000, "16Ki": 16 << 10, "64Mi": 64 << 20} {
 		if got, err := ParseSize(text); got != want || err != nil || SizeName(got) != text {

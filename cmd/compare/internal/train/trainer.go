@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -121,7 +122,7 @@ func (t *Trainer) Evaluate(set Set, n int) (*Score, error) {
 			s.Loss -= float64(row[label])
 			s.ByClass[label] -= float64(row[label])
 			s.Examples[label]++
-			if argmax(row) == label {
+			if stats.Argmax(row) == label {
 				right++
 			}
 		}
@@ -132,16 +133,6 @@ func (t *Trainer) Evaluate(set Set, n int) (*Score, error) {
 		s.ByClass[c] /= float64(s.Examples[c])
 	}
 	return s, nil
-}
-
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // Moments is what Adam knows of a layer.
