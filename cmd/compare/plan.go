@@ -4,16 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/fusedadam/adam/cmd/compare/internal/result"
 	"github.com/fusedadam/adam/cmd/compare/internal/train"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
-	"gonum.org/v1/gonum/stat"
+	"github.com/fusedadam/adam/internal/progress"
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 // plan says how much is trained.
@@ -35,7 +32,8 @@ var (
 // rates are for the clock as well: one after the other, all optimizers with one seed, then with the next.
 func (p plan) run(j *journal, tasks ...*train.Task) ([]*result.Task, error) {
 	optimizers := len(train.Optimizers)
-	bar := newBar(len(tasks) * optimizers * (p.rates + p.seeds))
+	bar := progress.New(len(tasks)*optimizers*(p.rates+p.seeds), "")
+	defer bar.Clear()
 	var results []*result.Task
 	for _, task := range tasks {
 		t := &result.Task{
@@ -43,28 +41,28 @@ func (p plan) run(j *journal, tasks ...*train.Task) ([]*result.Task, error) {
 			Batch: task.Batch, Steps: task.Steps / p.share, Examples: task.Train.N,
 		}
 		results = append(results, t)
-		bar.Describe(task.Name + ", sweeps")
+		bar.Name(task.Name + ", sweeps")
 		best, err := p.sweeps(j, task, t, bar)
 		if err != nil {
 			return nil, err
 		}
 		for seed := range uint64(p.seeds) {
 			for i, o := range train.Optimizers {
-				bar.Describe(task.Name + ", " + o.Name)
+				bar.Name(task.Name + ", " + o.Name)
 				r := &result.Run{Optimizer: o.Name, LR: rate(best[i]), Seed: seed + 1, Part: result.Test}
 				if err := j.do(t.Name, r, func() error { return p.test(task, t.Steps, o, r) }); err != nil {
 					return nil, err
 				}
 				t.Runs = append(t.Runs, *r)
-				_ = bar.Add(1)
+				bar.Add(1)
 			}
 		}
 	}
-	return results, bar.Exit()
+	return results, nil
 }
 
 // sweeps appends the runs of the sweeps to t and returns the best learning rate of each optimizer as k of rate.
-func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progressbar.ProgressBar) (best []int, err error) {
+func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progress.Bar) (best []int, err error) {
 	n := len(train.Optimizers)
 	best = make([]int, n)
 	runs, errs := make([][]result.Run, n), make([]error, n)
@@ -81,9 +79,9 @@ func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progress
 				}
 				runs[i] = append(runs[i], *r)
 				if len(runs[i]) > p.rates {
-					bar.ChangeMax(bar.GetMax() + 1)
+					bar.Grow(1)
 				}
-				_ = bar.Add(1)
+				bar.Add(1)
 				return r.Final(), nil
 			})
 		})
@@ -171,21 +169,19 @@ func layers(all []train.Moments, step int) []result.Layer {
 			}
 		}
 		l.Still = result.Round(1 - float64(len(rates))/float64(len(m.Rate)))
-		l.Rate, l.Moved = quantiles(rates), quantiles(moved)
+		if len(rates) > 0 {
+			l.Rate, l.Moved = quantiles(rates), quantiles(moved)
+		}
 		list = append(list, l)
 	}
 	return list
 }
 
-// quantiles returns those of result.Probabilities, nil of no numbers. It sorts x.
+// quantiles returns those of result.Probabilities.
 func quantiles(x []float64) []float64 {
-	if len(x) == 0 {
-		return nil
-	}
-	slices.Sort(x)
-	var q []float64
-	for _, p := range result.Probabilities {
-		q = append(q, result.Round(stat.Quantile(p, stat.Empirical, x, nil)))
+	q := stats.Quantiles(x, result.Probabilities...)
+	for i := range q {
+		q[i] = result.Round(q[i])
 	}
 	return q
 }
@@ -195,8 +191,7 @@ func symbols(task *train.Task, first train.Moments) []result.Symbol {
 	width := first.Shape[1]
 	var list []result.Symbol
 	for i, text := range task.Symbols {
-		row := slices.Sorted(slices.Values(first.Rate[i*width:][:width]))
-		if median := row[width/2]; finite(median) {
+		if median := stats.Median(first.Rate[i*width:][:width]); finite(median) {
 			list = append(list, result.Symbol{Text: text, Count: task.Counts[i], Rate: result.Round(median)})
 		}
 	}
@@ -224,15 +219,4 @@ func groups(counts []int, score *train.Score) []result.Group {
 		}
 	}
 	return list
-}
-
-// newBar returns a progress bar, which shows on a terminal only.
-func newBar(runs int) *progressbar.ProgressBar {
-	return progressbar.NewOptions(runs,
-		progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionShowCount(),
-		progressbar.OptionClearOnFinish(),
-	)
 }

@@ -81,7 +81,7 @@ func TestPlan(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := &result.Result{Schema: result.Schema, Tasks: tasks}
+	r := &result.Result{Schema: result.Schema, Date: spoken, Tasks: tasks}
 	if err := os.WriteFile(file, r.JSON(), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestLayers(t *testing.T) {
 	m := train.Moments{Layer: train.Layer{Name: "w"}, Rate: []float64{inf, 5, 1, 2, 3, 4}, Moved: []float64{0, 1, 0, 0.5, 1, 0.25}}
 	l := layers([]train.Moments{m}, 7)[0]
 	if l.Name != "w" || l.Step != 7 || math.Abs(l.Still-1.0/6) > 1e-6 ||
-		!slices.Equal(l.Rate, []float64{1, 2, 3, 4, 5}) || !slices.Equal(l.Moved, []float64{0, 0.25, 0.5, 1, 1}) {
+		!slices.Equal(l.Rate, []float64{1.04, 2, 3, 4, 4.96}) || !slices.Equal(l.Moved, []float64{0.01, 0.25, 0.5, 1, 1}) {
 		t.Errorf("%+v", l)
 	}
 }

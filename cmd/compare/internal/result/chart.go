@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fusedadam/adam/internal/report"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
@@ -16,16 +17,14 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Colours that people of any colour vision tell apart (Okabe and Ito).
 var colors = []color.RGBA{
-	{0x00, 0x72, 0xb2, 255}, {0x56, 0xb4, 0xe9, 255}, {0x00, 0x00, 0x00, 255}, {0xd5, 0x5e, 0x00, 255},
-	{0x00, 0x9e, 0x73, 255}, {0xcc, 0x79, 0xa7, 255}, {0xe6, 0x9f, 0x00, 255},
+	report.Blue, report.Sky, report.Black, report.Vermilion, report.Green, report.Purple, report.Orange,
 }
 
 // Adam, AdamW and Adam of the host often lie upon each other.
 var dashes = [][]vg.Length{nil, {6, 3}, {2, 3}, nil, nil, nil, nil}
 
-var gridColor = color.RGBA{0xe6, 0xe6, 0xe6, 255}
+func init() { plot.DefaultFont.Variant = "Sans" }
 
 // In points.
 const (
@@ -41,18 +40,11 @@ func lineStyle(i int) draw.LineStyle {
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	sans(12, &p.Title.TextStyle)
-	sans(10, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label)
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 10, 10
 	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Vertical.Color = gridColor, gridColor
+	grid.Horizontal.Color, grid.Vertical.Color = report.Grid, report.Grid
 	p.Add(grid)
 	return p
-}
-
-func sans(size vg.Length, styles ...*text.Style) {
-	for _, s := range styles {
-		s.Font.Variant, s.Font.Size = "Sans", size
-	}
 }
 
 // logTicks marks 1, 2 and 5 of each decade, or the decades alone if there are many. Less than a decade is marked as if
@@ -305,7 +297,7 @@ func (t *Task) Rare() ([]byte, error) {
 	}
 	for i := range labels.TextStyle {
 		style := &labels.TextStyle[i]
-		sans(10, style)
+		style.Font = p.X.Label.TextStyle.Font
 		style.XAlign, style.YAlign, style.Color = draw.XCenter, draw.YCenter, colors[0]
 	}
 	p.Add(labels)
@@ -370,7 +362,5 @@ func drawPanels(panels [][]*plot.Plot, legend []entry) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	// Not everybody has the font; its widths are those of the others.
-	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
+	return report.Fonts(b.Bytes()), nil
 }

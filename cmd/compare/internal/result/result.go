@@ -125,16 +125,6 @@ func (r *Run) Final() float64 {
 	return r.Points[len(r.Points)-1].Loss
 }
 
-// Task returns the named one, nil if there is none.
-func (r *Result) Task(name string) *Task {
-	for _, t := range r.Tasks {
-		if t.Name == name {
-			return t
-		}
-	}
-	return nil
-}
-
 // Optimizers returns the names of all, in the order of the runs.
 func (t *Task) Optimizers() []string {
 	var names []string
