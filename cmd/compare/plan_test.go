@@ -120,6 +120,13 @@ func TestPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	r.Date = "2001-02-03"
+	if err := os.WriteFile(file, r.JSON(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := docs(dir, false); err == nil || !strings.Contains(err.Error(), "the data are of "+r.Date) {
+		t.Errorf("sentences of another day: %v", err)
+	}
 }
 
 // The page and the charts of the repository are those that its data give.

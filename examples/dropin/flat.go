@@ -41,12 +41,17 @@ func (h hyper) config() adam.Config {
 
 // optimizer is for steps on all cores. It goes on after t steps, in the program's own moments.
 func (f *flat) optimizer(t int, h hyper) (*adam.Optimizer, error) {
-	params := []adam.Param{{Name: "params", Value: f.params, Grad: f.grads}}
-	opt, err := adam.New(adam.Options{}, adam.Group{Config: h.config(), Params: params})
+	state := &adam.State{T: uint64(t), M: f.m, V: f.v}
+	params := []adam.Param{{Name: "params", Value: f.params, Grad: f.grads, State: state}}
+	return begin(t, adam.Options{}, adam.Group{Config: h.config(), Params: params})
+}
+
+// begin makes an optimizer that goes on after t steps.
+func begin(t int, options adam.Options, groups ...adam.Group) (*adam.Optimizer, error) {
+	opt, err := adam.New(options, groups...)
 	if err != nil {
 		return nil, err
 	}
 	opt.T = uint64(t)
-	*opt.State("params") = adam.State{T: opt.T, M: f.m, V: f.v}
 	return opt, nil
 }
