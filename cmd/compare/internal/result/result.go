@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 )
 
@@ -162,15 +163,17 @@ func (t *Task) observed() *Run {
 	return &t.Runs[i]
 }
 
-// JSON is the text of the file, with each point on a line.
+// fields stands before what is inside of a run.
+var fields = regexp.MustCompile("\n\t{5,}")
+
+// JSON is the text of the file, with each run on a line.
 func (r *Result) JSON() []byte {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		panic(err) // only numbers that are not finite could fail, and none is kept
 	}
-	const deep = "\n\t\t\t\t\t\t\t" // fields of points, groups, layers and symbols
-	text = bytes.ReplaceAll(text, []byte(deep), []byte(" "))
-	text = bytes.ReplaceAll(text, []byte("\n\t\t\t\t\t\t}"), []byte(" }"))
+	text = fields.ReplaceAll(text, []byte(" "))
+	text = bytes.ReplaceAll(text, []byte("\n\t\t\t\t}"), []byte(" }"))
 	return append(text, '\n')
 }
 
