@@ -27,10 +27,12 @@ func docs(dir string, check bool) error {
 	if err != nil {
 		return err
 	}
-	err = report.Write(os.Stdout, filepath.Join(dir, "docs"), files, check, "go run ./cmd/compare docs")
+	err = report.Write(os.Stdout, filepath.Join(dir, "docs"), files, check,
+		"go run ./cmd/compare docs")
 	if err == nil && r.Date != spoken {
-		err = fmt.Errorf("the data are of %s, the sentences of the page of %s: read those again in "+
-			"internal/result/page.md, then set `spoken` in docs.go", r.Date, spoken)
+		err = fmt.Errorf(
+			"the data are of %s, the sentences of the page of %s: read those again in "+
+				"internal/result/page.md, then set `spoken` in docs.go", r.Date, spoken)
 	}
 	return err
 }

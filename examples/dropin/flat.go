@@ -12,8 +12,8 @@ type flat struct{ params, grads, m, v []float32 }
 // The hyper-parameters of the old loops, in their float32.
 type hyper struct{ lr, beta1, beta2, eps, decay float32 }
 
-// before makes step t, 1 for the first, in the manner of those ports: the bias correction is computed anew for each
-// parameter. plain.Step is the same with the two powers before the loop.
+// before makes step t, 1 for the first, in the manner of those ports: the bias correction is
+// computed anew for each parameter. plain.Step is the same with the two powers before the loop.
 func (f *flat) before(t int, h hyper) {
 	for i, p := range f.params {
 		g := f.grads[i]
@@ -26,16 +26,19 @@ func (f *flat) before(t int, h hyper) {
 	}
 }
 
-// after makes the same step. The moments stay where they are, so that whatever saves and loads them goes on working.
+// after makes the same step. The moments stay where they are, so that whatever saves and loads them
+// goes on working.
 func (f *flat) after(t int, h hyper) error {
 	state := adam.State{T: uint64(t - 1), M: f.m, V: f.v}
 	return state.Step(f.params, f.grads, h.config())
 }
 
-// config turns the float32 numbers of the loops into a Config: the formula is the same. The betas are those that were
-// rounded to float32, with which the moments stay the same bits: 1-beta2 differs from 1-0.999 by 1.3e-5 of it.
+// config turns the float32 numbers of the loops into a Config: the formula is the same. The betas
+// are those that were rounded to float32, with which the moments stay the same bits: 1-beta2
+// differs from 1-0.999 by 1.3e-5 of it.
 func (h hyper) config() adam.Config {
-	return adam.Config{LR: float64(h.lr), Beta1: float64(h.beta1), Beta2: float64(h.beta2), Eps: float64(h.eps),
+	return adam.Config{LR: float64(h.lr), Beta1: float64(h.beta1), Beta2: float64(h.beta2),
+		Eps:         float64(h.eps),
 		WeightDecay: float64(h.decay), Decoupled: true}
 }
 

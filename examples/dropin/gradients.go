@@ -7,10 +7,12 @@ import (
 	"github.com/fusedadam/adam/internal/plain"
 )
 
-// Shape 3: gradients that are summed over several micro-batches, and lie in other slices at each step.
+// Shape 3: gradients that are summed over several micro-batches, and lie in other slices at each
+// step.
 type tensors struct{ params, m, v [][]float32 }
 
-// before makes step t, 1 for the first, from the sums over so many batches, and zeroes them for the next.
+// before makes step t, 1 for the first, from the sums over so many batches, and zeroes them for the
+// next.
 func (x *tensors) before(t int, h hyper, sums [][]float32, batches int) {
 	scale := 1 / float32(batches)
 	for i, g := range sums {

@@ -12,9 +12,9 @@ type result struct {
 	ratio float64
 }
 
-// measure takes the times of the loop before, of the step after with one worker, and of that with all, in turn, in
-// rounds, for about so long but at least twice. It returns the medians, and tells done after each round how long it
-// has taken.
+// measure takes the times of the loop before, of the step after with one worker, and of that with
+// all, in turn, in rounds, for about so long but at least twice. It returns the medians, and tells
+// done after each round how long it has taken.
 func measure(p program, about time.Duration, done func(time.Duration)) ([3]result, error) {
 	const t = 1000 // a step in the middle of a run
 	sides := [3]stepper{func(t int, h hyper) error { p.before(t, h); return nil }}
@@ -29,7 +29,8 @@ func measure(p program, about time.Duration, done func(time.Duration)) ([3]resul
 		}
 	}
 	var times, ratios [3][]float64
-	for began := time.Now(); len(times[0]) < 2 || time.Since(began) < about; done(time.Since(began)) {
+	for began := time.Now(); len(times[0]) < 2 ||
+		time.Since(began) < about; done(time.Since(began)) {
 		for i, side := range sides {
 			took, err := p.time(side, t)
 			if err != nil {

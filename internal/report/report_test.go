@@ -12,7 +12,8 @@ import (
 func TestFigure(t *testing.T) {
 	for x, want := range map[float64]string{
 		0: "0", 1: "1.00", 3.456: "3.46", 12.345: "12.3", 1234: "1234", 12345.6: "12346",
-		0.9994: "0.999", 0.9996: "1.00", 9.996: "10.0", 99.96: "100", 0.0123: "0.0123", 0.09996: "0.100",
+		0.9994: "0.999", 0.9996: "1.00", 9.996: "10.0", 99.96: "100", 0.0123: "0.0123",
+		0.09996: "0.100",
 		0.00012: "1.20e-04", -0.5: "-0.500", -2000: "-2000",
 	} {
 		if got := report.Figure(x); got != want {
@@ -22,10 +23,12 @@ func TestFigure(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	table := report.Table{{"name", "kind", "µs"}, {"a", "x", "1.00"}, {"", "long", "10.0"}, {"ö", "x", "2.00"}}
+	table := report.Table{{"name", "kind", "µs"}, {"a", "x", "1.00"}, {"", "long", "10.0"},
+		{"ö", "x", "2.00"}}
 	for _, test := range []struct{ got, want string }{
 		{table[:2].Text(1), "name  kind    µs\na        x  1.00\n"},
-		{table.Text(2), "name  kind    µs\n\na     x     1.00\n      long  10.0\n\nö     x     2.00\n"},
+		{table.Text(2),
+			"name  kind    µs\n\na     x     1.00\n      long  10.0\n\nö     x     2.00\n"},
 		{table[:2].Markdown(2), "| name | kind | µs |\n|---|---|---:|\n| a | x | 1.00 |"},
 		{table[:1].Markdown(2), ""},
 	} {
@@ -64,7 +67,8 @@ func TestWrite(t *testing.T) {
 }
 
 func TestFonts(t *testing.T) {
-	if got := string(report.Fonts([]byte("<x font-family:Liberation Sans;>"))); !strings.Contains(got, "Sans,Arial,") {
+	if got := string(report.Fonts([]byte("<x font-family:Liberation Sans;>"))); !strings.Contains(
+		got, "Sans,Arial,") {
 		t.Error(got)
 	}
 }

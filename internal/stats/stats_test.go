@@ -16,7 +16,8 @@ func TestQuantiles(t *testing.T) {
 	} {
 		given := slices.Clone(test.x)
 		got := stats.Quantiles(given, 0, 0.25, 0.5, 0.75, 1)
-		if !slices.Equal(got, test.want) || !slices.Equal(given, test.x) || stats.Median(given) != test.want[2] {
+		if !slices.Equal(got, test.want) || !slices.Equal(given, test.x) ||
+			stats.Median(given) != test.want[2] {
 			t.Errorf("%v: %v, want %v", test.x, got, test.want)
 		}
 	}

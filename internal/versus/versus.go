@@ -1,4 +1,5 @@
-// Package versus is a benchmark of two sides in one run: the step of a host's own optimizer against adam's.
+// Package versus is a benchmark of two sides in one run: the step of a host's own optimizer against
+// adam's.
 package versus
 
 import (
@@ -11,9 +12,9 @@ import (
 
 const atLeast = 5 * time.Millisecond // of a sample: short steps are repeated
 
-// Run makes b.N rounds in which both sides step in turn, so that a drift of the machine meets both. It
-// reports the medians of ns per parameter and of the ratio of the two, the quartiles of that ratio, and the
-// allocations of a step.
+// Run makes b.N rounds in which both sides step in turn, so that a drift of the machine meets both.
+// It reports the medians of ns per parameter and of the ratio of the two, the quartiles of that
+// ratio, and the allocations of a step.
 func Run(b *testing.B, parameters int, host, adam func()) {
 	sides := [2]func(){host, adam}
 	var repeat [2]int

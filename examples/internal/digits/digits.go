@@ -1,4 +1,5 @@
-// Package digits loads MNIST: 28×28 images of handwritten digits, 60 000 to train on and 10 000 to test.
+// Package digits loads MNIST: 28×28 images of handwritten digits, 60 000 to train on and 10 000 to
+// test.
 package digits
 
 import (
@@ -53,11 +54,12 @@ func check(set *GoMNIST.Set) error {
 
 // First returns the first n images of set.
 func First(set *GoMNIST.Set, n int) *GoMNIST.Set {
-	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n], Labels: set.Labels[:n]}
+	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n],
+		Labels: set.Labels[:n]}
 }
 
-// Fill sets row i of x, of Pixels elements in [0, 1], to the image of set with index indices[i], and labels[i]
-// to its label.
+// Fill sets row i of x, of Pixels elements in [0, 1], to the image of set with index indices[i],
+// and labels[i] to its label.
 func Fill(set *GoMNIST.Set, indices []int, x []float32, labels []int) {
 	for i, index := range indices {
 		image, label := set.Get(index)

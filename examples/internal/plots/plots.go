@@ -19,11 +19,12 @@ type Curve struct {
 
 // Colors that people of any colour vision tell apart (Okabe and Ito).
 var Colors = []color.RGBA{
-	report.Blue, report.Vermilion, report.Green, report.Purple, report.Sky, report.Orange, report.Black,
+	report.Blue, report.Vermilion, report.Green, report.Purple, report.Sky, report.Orange,
+	report.Black,
 }
 
-// Save draws curves to a file whose name ends with .png or .svg. logY asks for a logarithmic axis of y, for
-// which all values must be positive.
+// Save draws curves to a file whose name ends with .png or .svg. logY asks for a logarithmic axis
+// of y, for which all values must be positive.
 func Save(path, title, x, y string, logY bool, curves ...Curve) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
@@ -46,8 +47,8 @@ func Save(path, title, x, y string, logY bool, curves ...Curve) error {
 	return p.Save(18*vg.Centimeter, 11*vg.Centimeter, path)
 }
 
-// Smooth returns the exponential moving averages of xy, each with the given share of the value before it and
-// corrected for the beginning.
+// Smooth returns the exponential moving averages of xy, each with the given share of the value
+// before it and corrected for the beginning.
 func Smooth(xy plotter.XYs, share float64) plotter.XYs {
 	smooth := make(plotter.XYs, len(xy))
 	sum, weight := 0.0, 0.0

@@ -35,8 +35,9 @@ const (
 	margin      = 10
 )
 
-// Chart draws the sizes as SVG: ns per parameter against elements, a line for each kernel, the plain
-// loop and the two ceilings of the best kernel. The caches are marked where the slices fill them.
+// Chart draws the sizes as SVG: ns per parameter against elements, a line for each kernel, the
+// plain loop and the two ceilings of the best kernel. The caches are marked where the slices fill
+// them.
 func (r *Result) Chart() ([]byte, error) {
 	items := r.Items(Size)
 	if len(items) < 2 {
@@ -73,7 +74,8 @@ func (r *Result) Chart() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		line.LineStyle, dots.Color, dots.Shape, dots.Radius = s.line, s.line.Color, draw.CircleGlyph{}, 2
+		line.LineStyle, dots.Color, dots.Shape, dots.Radius = s.line, s.line.Color,
+			draw.CircleGlyph{}, 2
 		p.Add(line) // which widens the axes
 		legend.Add(s.name, line)
 		if s.line.Dashes == nil {
@@ -117,9 +119,11 @@ func (r *Result) series() []series {
 	best := r.Kernels[0]
 	return append(list,
 		series{"plain Go loop", draw.LineStyle{Color: report.Black, Width: 1.2}, measured(Plain)},
-		series{"memory traffic, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2, Dashes: []vg.Length{5, 3}},
+		series{"memory traffic, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,
+			Dashes: []vg.Length{5, 3}},
 			func(it Item) float64 { traffic, _ := r.Ceilings(it, best); return traffic }},
-		series{"√ and ÷ alone, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2, Dashes: []vg.Length{1.5, 2.5}},
+		series{"√ and ÷ alone, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,
+			Dashes: []vg.Length{1.5, 2.5}},
 			func(it Item) float64 { _, arithmetic := r.Ceilings(it, best); return arithmetic }})
 }
 
@@ -139,7 +143,8 @@ func (m cacheMarks) Plot(c draw.Canvas, p *plot.Plot) {
 			continue
 		}
 		at := x(elements)
-		c.StrokeLine2(draw.LineStyle{Color: cacheColor, Width: 0.8, Dashes: []vg.Length{2, 2}}, at, c.Min.Y, at, c.Max.Y+3)
+		c.StrokeLine2(draw.LineStyle{Color: cacheColor, Width: 0.8, Dashes: []vg.Length{2, 2}}, at,
+			c.Min.Y, at, c.Max.Y+3)
 		c.FillText(style, vg.Point{X: at, Y: c.Max.Y + 6}, cache.name+" "+machine.Bytes(cache.size))
 	}
 }

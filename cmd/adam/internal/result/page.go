@@ -30,7 +30,8 @@ func Page(results []*Result, chart func(*Result) string, predictions string) (st
 	}{Bytes: bytesPerParam, Predictions: predictions}
 	for _, r := range results {
 		data.ARM64 = data.ARM64 || r.GOARCH == "arm64"
-		data.Results = append(data.Results, section{r, chart(r), r.table(Size).Markdown(2), r.table(Model).Markdown(2), r.fewest()})
+		data.Results = append(data.Results, section{r, chart(r), r.table(Size).Markdown(2),
+			r.table(Model).Markdown(2), r.fewest()})
 	}
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, data)

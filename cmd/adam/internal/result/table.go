@@ -13,7 +13,8 @@ const bytesPerParam = 28
 
 // table is the result for one kind, a line for each kernel and the plain loop.
 func (r *Result) table(kind Kind) report.Table {
-	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling", "speed-up"}}
+	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling",
+		"speed-up"}}
 	if kind == Model {
 		t[0][0] = "model"
 	}
@@ -28,7 +29,8 @@ func (r *Result) table(kind Kind) report.Table {
 			if ns == 0 {
 				continue
 			}
-			row := []string{name, series, report.Figure(ns), report.Figure(bytesPerParam / ns), "", "", ""}
+			row := []string{name, series, report.Figure(ns), report.Figure(bytesPerParam / ns), "",
+				"", ""}
 			if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 {
 				ceiling, which := traffic, " traffic"
 				if arithmetic > traffic {
@@ -60,5 +62,6 @@ func (r *Result) Text() string {
 
 // Where says on what the result was measured.
 func (r *Result) Where() string {
-	return fmt.Sprintf("%v, %d logical cores, %s/%s, %s, one thread", r.CPU, r.CPU.Cores, r.GOOS, r.GOARCH, r.Go)
+	return fmt.Sprintf("%v, %d logical cores, %s/%s, %s, one thread", r.CPU, r.CPU.Cores, r.GOOS,
+		r.GOARCH, r.Go)
 }

@@ -25,12 +25,14 @@ func (r *Result) Files() (map[string][]byte, error) {
 			charts["rare"] = t.Rare
 		}
 		for name, table := range map[string]report.Table{
-			"test": t.finals(), "frequencies": t.frequencies(), "rates": t.rates(), "moments": t.moments(),
+			"test": t.finals(), "frequencies": t.frequencies(), "rates": t.rates(),
+			"moments": t.moments(),
 		} {
 			replace = append(replace, "{"+t.Name+" "+name+"}", table.Markdown(1))
 		}
 	}
-	files := map[string][]byte{"COMPARISON.md": []byte(strings.NewReplacer(replace...).Replace(pageText))}
+	files := map[string][]byte{"COMPARISON.md": []byte(
+		strings.NewReplacer(replace...).Replace(pageText))}
 	for name, chart := range charts {
 		svg, err := chart()
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package result holds what a comparison has found and shows it: as JSON, as tables and charts, and as the page
-// docs/COMPARISON.md.
+// Package result holds what a comparison has found and shows it: as JSON, as tables and charts, and
+// as the page docs/COMPARISON.md.
 package result
 
 import (
@@ -80,7 +80,8 @@ type Run struct {
 	Symbols []Symbol `json:"symbols,omitempty"`
 }
 
-// Point is the state of a run after a number of steps. A run on the validation part has one, at its end.
+// Point is the state of a run after a number of steps. A run on the validation part has one, at its
+// end.
 type Point struct {
 	Step     int     `json:"step"`
 	Seconds  float64 `json:"seconds"`  // of training
@@ -89,7 +90,8 @@ type Point struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
-// Group is the loss at the end on the examples whose labels have the given shares of the training examples.
+// Group is the loss at the end on the examples whose labels have the given shares of the training
+// examples.
 type Group struct {
 	From     float64 `json:"from"`
 	To       float64 `json:"to"`
@@ -101,8 +103,8 @@ type Group struct {
 // Probabilities of the quantiles in Layer.
 var Probabilities = []float64{0.01, 0.25, 0.5, 0.75, 0.99}
 
-// Layer is how Adam treats the parameters of a layer at some step, in quantiles over those that have ever had a
-// gradient.
+// Layer is how Adam treats the parameters of a layer at some step, in quantiles over those that
+// have ever had a gradient.
 type Layer struct {
 	Name  string    `json:"name"`
 	Step  int       `json:"step"`
@@ -145,7 +147,8 @@ func (t *Task) Of(optimizer string, part Part) []Run {
 			runs = append(runs, r)
 		}
 	}
-	slices.SortFunc(runs, func(a, b Run) int { return cmp.Or(cmp.Compare(a.LR, b.LR), cmp.Compare(a.Seed, b.Seed)) })
+	slices.SortFunc(runs,
+		func(a, b Run) int { return cmp.Or(cmp.Compare(a.LR, b.LR), cmp.Compare(a.Seed, b.Seed)) })
 	return runs
 }
 

@@ -11,7 +11,8 @@ import (
 
 // rates is the table of the sweeps.
 func (t *Task) rates() report.Table {
-	rows := report.Table{{"optimizer", "learning rates tried", "best", "loss at it", "at a third", "at 3 times", "within 10 %"}}
+	rows := report.Table{{"optimizer", "learning rates tried", "best", "loss at it", "at a third",
+		"at 3 times", "within 10 %"}}
 	for _, name := range t.Optimizers() {
 		runs := t.Of(name, Validation)
 		best := t.best(name)
@@ -53,8 +54,9 @@ func (t *Task) best(optimizer string) int {
 // finals is the table of the runs with the best learning rates.
 func (t *Task) finals() report.Table {
 	target := mean(each(t.Of(SGD, Test), func(r Run) float64 { return r.Final() }))
-	rows := report.Table{{"optimizer", "learning rate", "test loss", "test accuracy, %", "training loss",
-		"steps to " + report.Figure(target), "seconds to it", "solver, µs per step", "whole step, µs"}}
+	rows := report.Table{{"optimizer", "learning rate", "test loss", "test accuracy, %",
+		"training loss", "steps to " + report.Figure(target), "seconds to it",
+		"solver, µs per step", "whole step, µs"}}
 	for _, name := range t.Optimizers() {
 		runs := t.Of(name, Test)
 		if diverged(runs) {
@@ -69,7 +71,8 @@ func (t *Task) finals() report.Table {
 			steps, seconds = strconv.Itoa(p.Step), report.Figure(p.Seconds)
 		}
 		rows = append(rows, []string{
-			name, lr(runs[0].LR), spread(last(func(p Point) float64 { return p.Loss }), report.Figure),
+			name, lr(runs[0].LR), spread(last(func(p Point) float64 { return p.Loss }),
+				report.Figure),
 			spread(last(func(p Point) float64 { return 100 * p.Accuracy }), percent),
 			report.Figure(mean(last(func(p Point) float64 { return p.Training }))), steps, seconds,
 			report.Figure(t.time(runs, func(r Run) float64 { return r.SolverSeconds })),
@@ -100,9 +103,11 @@ func (t *Task) Curve(optimizer string) []Point {
 			return mean(each(runs, func(r Run) float64 { return f(r.Points[i]) }))
 		}
 		curve = append(curve, Point{
-			Step:    runs[0].Points[i].Step,
-			Seconds: at(func(p Point) float64 { return p.Seconds }), Training: at(func(p Point) float64 { return p.Training }),
-			Loss: at(func(p Point) float64 { return p.Loss }), Accuracy: at(func(p Point) float64 { return p.Accuracy }),
+			Step:     runs[0].Points[i].Step,
+			Seconds:  at(func(p Point) float64 { return p.Seconds }),
+			Training: at(func(p Point) float64 { return p.Training }),
+			Loss:     at(func(p Point) float64 { return p.Loss }),
+			Accuracy: at(func(p Point) float64 { return p.Accuracy }),
 		})
 	}
 	return curve
@@ -129,9 +134,11 @@ func (t *Task) frequencies() report.Table {
 		row := []string{name}
 		for i, g := range runs[0].Groups {
 			if len(rows[0]) <= i+1 {
-				rows[0] = append(rows[0], fmt.Sprintf("%s: %d characters, %d examples", share(g), g.Classes, g.Examples))
+				rows[0] = append(rows[0],
+					fmt.Sprintf("%s: %d characters, %d examples", share(g), g.Classes, g.Examples))
 			}
-			row = append(row, spread(each(runs, func(r Run) float64 { return r.Groups[i].Loss }), report.Figure))
+			row = append(row, spread(each(runs, func(r Run) float64 { return r.Groups[i].Loss }),
+				report.Figure))
 		}
 		rows = append(rows, row)
 	}
@@ -161,7 +168,8 @@ func (t *Task) moments() report.Table {
 			row = append(row, report.Figure(r))
 		}
 		last := len(l.Rate) - 1
-		row = append(row, report.Figure(l.Rate[last]/l.Rate[0]), report.Figure(l.Moved[last/2])+", "+report.Figure(l.Moved[last]))
+		row = append(row, report.Figure(l.Rate[last]/l.Rate[0]),
+			report.Figure(l.Moved[last/2])+", "+report.Figure(l.Moved[last]))
 		rows = append(rows, row)
 	}
 	return rows

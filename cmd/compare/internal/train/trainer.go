@@ -15,8 +15,8 @@ import (
 // evaluated is the number of examples that are evaluated at once.
 const evaluated = 500
 
-// Trainer trains a network with one optimizer. All trainers of one task and seed begin with the same parameters
-// and see the same batches.
+// Trainer trains a network with one optimizer. All trainers of one task and seed begin with the
+// same parameters and see the same batches.
 type Trainer struct {
 	Step          int           // completed steps
 	Time          time.Duration // of all steps
@@ -34,11 +34,13 @@ type Trainer struct {
 	examples      []int
 }
 
-// NewTrainer returns a trainer for so many steps, in which the learning rate falls from lr to 0 along a cosine.
+// NewTrainer returns a trainer for so many steps, in which the learning rate falls from lr to 0
+// along a cosine.
 func NewTrainer(task *Task, o Optimizer, lr float64, seed uint64, steps int) (*Trainer, error) {
 	t := &Trainer{
 		task: task, steps: steps, lr: lr, rate: schedule.Cosine(1, 0, steps), solver: o.New(),
-		rng: rand.New(rand.NewPCG(seed, 1)), params: task.initial(seed), examples: make([]int, task.Batch),
+		rng: rand.New(rand.NewPCG(seed, 1)), params: task.initial(seed),
+		examples: make([]int, task.Batch),
 	}
 	for _, p := range t.params {
 		for _, x := range p.Float32s() {
@@ -65,8 +67,8 @@ func (t *Trainer) Close() {
 	}
 }
 
-// Train makes n steps and returns the mean of the losses of their batches. A batch is drawn at random, with
-// replacement. If a loss is NaN or Inf it returns that at once.
+// Train makes n steps and returns the mean of the losses of their batches. A batch is drawn at
+// random, with replacement. If a loss is NaN or Inf it returns that at once.
 func (t *Trainer) Train(n int) (loss float64, err error) {
 	for range n {
 		start := time.Now()
@@ -138,9 +140,9 @@ func (t *Trainer) Evaluate(set Set, n int) (*Score, error) {
 // Moments is what Adam knows of a layer.
 type Moments struct {
 	Layer
-	// Rate is LR/(√v̂+ε) of each parameter, its own learning rate, with LR as it was before the schedule. Moved is
-	// |m̂|/(√v̂+ε), the length of its last step over LR. Parameters whose gradient has always been 0 have v̂ = 0: their
-	// Rate is +Inf and Moved 0.
+	// Rate is LR/(√v̂+ε) of each parameter, its own learning rate, with LR as it was before the
+	// schedule. Moved is |m̂|/(√v̂+ε), the length of its last step over LR. Parameters whose
+	// gradient has always been 0 have v̂ = 0: their Rate is +Inf and Moved 0.
 	Rate, Moved []float64
 }
 
