@@ -34,8 +34,19 @@ func (b *Bar) Add(n int)        { b.show(func() { b.done += n }) }
 func (b *Bar) Set(done int)     { b.show(func() { b.done = done }) }
 func (b *Bar) Grow(n int)       { b.show(func() { b.total += n }) }
 
-// Clear removes the line.
-func (b *Bar) Clear() { b.show(func() { b.total = b.done }) }
+// Clear removes the line until the next change.
+func (b *Bar) Clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clear()
+}
+
+func (b *Bar) clear() {
+	if !b.shown.IsZero() {
+		fmt.Fprintf(b.w, "\r%*s\r", width, "")
+	}
+	b.shown = time.Time{}
+}
 
 func (b *Bar) show(change func()) {
 	b.mu.Lock()
@@ -45,10 +56,7 @@ func (b *Bar) show(change func()) {
 	switch {
 	case b.w == nil:
 	case b.done >= b.total:
-		if !b.shown.IsZero() {
-			fmt.Fprintf(b.w, "\r%*s\r", width, "")
-		}
-		b.shown = time.Time{}
+		b.clear()
 	case b.done > 0 && now.Sub(b.shown) >= 100*time.Millisecond:
 		part := float64(b.done) / float64(b.total)
 		left := time.Duration(float64(now.Sub(b.began)) * (1/part - 1)).Round(time.Second)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// On a terminal the line says how far it is, and is blank in the end.
+// On a terminal the line says how far it is, and is blank when it is cleared and in the end.
 func TestBar(t *testing.T) {
 	var out strings.Builder
 	b := New(3, "first")
@@ -18,11 +18,22 @@ func TestBar(t *testing.T) {
 	if !strings.HasPrefix(out.String(), "\rsecond: 25 %, 0s left ") {
 		t.Errorf("shown %q", out.String())
 	}
+	blank := "\r" + strings.Repeat(" ", width) + "\r"
+	out.Reset()
+	b.Clear()
+	b.Clear()
+	if got := out.String(); got != blank {
+		t.Errorf("cleared: %q", got)
+	}
+	b.Add(1)
 	out.Reset()
 	b.Set(4)
-	b.Clear()
-	if got := out.String(); got != "\r"+strings.Repeat(" ", width)+"\r" {
-		t.Errorf("in the end %q", got)
+	if got := out.String(); got != blank {
+		t.Errorf("in the end: %q", got)
+	}
+	b.Set(2)
+	if !strings.HasSuffix(out.String(), "\rsecond: 50 %, 0s left"+strings.Repeat(" ", width-21)) {
+		t.Errorf("after it: %q", out.String())
 	}
 }
 
