@@ -63,7 +63,7 @@ func run(o options) error {
 	if o.steps < 1 || o.batch < 1 || o.scenes < 1 {
 		return errors.New("-steps, -batch and -scenes must be at least 1")
 	}
-	train, test, err := digits.Load(o.data)
+	train, test, err := digits.Load(o.data, 0)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // sets are the training and the test set of MNIST.
 var sets = sync.OnceValue(func() [2]*GoMNIST.Set {
-	train, test, err := digits.Load("")
+	train, test, err := digits.Load("", 0)
 	if err != nil {
 		panic(err)
 	}

@@ -68,15 +68,9 @@ func main() {
 
 func run(o options) error {
 	began := time.Now()
-	train, test, err := digits.Load(o.data)
+	train, test, err := digits.Load(o.data, o.images)
 	if err != nil {
 		return err
-	}
-	if o.images < 0 || o.images > train.Count() {
-		return fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
-	}
-	if o.images > 0 {
-		train = digits.First(train, o.images)
 	}
 	if o.epochs < 1 || o.batch < 1 || o.batch > train.Count() {
 		return errors.New(

@@ -18,11 +18,11 @@ func TestMain(m *testing.M) { replay.Main(m) }
 // load returns the first images of both sets.
 func load(t *testing.T, images, tests int) (train, test *GoMNIST.Set) {
 	t.Helper()
-	train, test, err := digits.Load("")
+	train, test, err := digits.Load("", images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return digits.First(train, images), digits.First(test, tests)
+	return train, digits.First(test, tests)
 }
 
 func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {

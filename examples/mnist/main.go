@@ -84,15 +84,9 @@ func run(o options) error {
 		return errors.New("-resume needs -checkpoint")
 	}
 	began := time.Now()
-	train, test, err := digits.Load(o.data)
+	train, test, err := digits.Load(o.data, o.images)
 	if err != nil {
 		return err
-	}
-	if o.images < 0 || o.images > train.Count() {
-		return fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
-	}
-	if o.images > 0 {
-		train = digits.First(train, o.images)
 	}
 	t, err := newTrainer(train, o)
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 
 func loadFirst(t *testing.T, images int) (train, test *GoMNIST.Set) {
 	t.Helper()
-	train, test, err := digits.Load("")
+	train, test, err := digits.Load("", images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if train.Count() != 60000 || test.Count() != 10000 {
-		t.Fatalf("%d training and %d test images, want 60000 and 10000", train.Count(),
-			test.Count())
+	if train.Count() != images || test.Count() != 10000 {
+		t.Fatalf("%d training and %d test images, want %d and 10000", train.Count(),
+			test.Count(), images)
 	}
-	return digits.First(train, images), test
+	return train, test
 }
 
 func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {

@@ -18,8 +18,9 @@ const (
 
 // Load reads the training and the test set from the four files train-images-idx3-ubyte.gz,
 // train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz in dir, by
-// default those that come with the module GoMNIST. Fashion-MNIST comes in such files too.
-func Load(dir string) (train, test *GoMNIST.Set, err error) {
+// default those that come with the module GoMNIST. Fashion-MNIST comes in such files too. Of the
+// training set it returns the first so many images, or all with 0.
+func Load(dir string, images int) (train, test *GoMNIST.Set, err error) {
 	if dir == "" {
 		dir = filepath.Join(source.Dir(GoMNIST.Load), "data")
 	}
@@ -32,6 +33,12 @@ name its folder with -data; where the go command knows this module, that is
 		if err := check(set); err != nil {
 			return nil, nil, fmt.Errorf("MNIST in %q: %w", dir, err)
 		}
+	}
+	if images < 0 || images > train.Count() {
+		return nil, nil, fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
+	}
+	if images > 0 {
+		train = First(train, images)
 	}
 	return train, test, nil
 }

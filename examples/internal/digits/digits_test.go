@@ -9,7 +9,7 @@ import (
 
 func TestLoadNamesFolder(t *testing.T) {
 	dir := t.TempDir()
-	_, _, err := Load(dir)
+	_, _, err := Load(dir, 0)
 	if err == nil || !strings.Contains(err.Error(), dir) ||
 		!strings.Contains(err.Error(), "-data") {
 		t.Errorf("error %v, want one with the folder and the flag -data", err)
