@@ -65,17 +65,16 @@ func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
 	weights := adam.Group{Config: adam.DefaultW(), Params: net.weights()}
 	biases := adam.Group{Config: adam.DefaultW(), Params: net.biases()}
 	biases.Config.WeightDecay = 0
-	// An empty tensor whose name says what the run depends on: a checkpoint of another run does not
-	// have it.
-	settings := adam.Param{Name: fmt.Sprintf(
-		"settings: -epochs %d -batch %d -lr %g -clip %g -seed %d -images %d",
-		o.epochs, o.batch, o.lr, o.clip, o.seed, set.Count())}
 	var err error
 	t.opt, err = adam.New(adam.Options{MaxNorm: o.clip, Workers: o.workers, SaveParams: true},
-		weights, biases, adam.Group{Config: adam.DefaultW(), Params: []adam.Param{settings}})
+		weights, biases)
 	if err != nil {
 		return nil, err
 	}
+	// What the run depends on, by which resume knows the checkpoints of another.
+	t.opt.Metadata = map[string]string{"settings": fmt.Sprintf(
+		"-epochs %d -batch %d -lr %g -clip %g -seed %d -images %d",
+		o.epochs, o.batch, o.lr, o.clip, o.seed, set.Count())}
 	for _, g := range t.opt.Groups {
 		for _, w := range g.Params {
 			n := len(w.Value)
@@ -88,8 +87,12 @@ func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
 
 // resume goes on from a checkpoint.
 func (t *trainer) resume(path string) error {
+	settings := t.opt.Metadata["settings"]
 	if err := t.opt.LoadFile(path); err != nil {
 		return err
+	}
+	if saved := t.opt.Metadata["settings"]; saved != settings {
+		return fmt.Errorf("%s is of a run with %q, not %q", path, saved, settings)
 	}
 	t.copies = nil
 	return nil
