@@ -16,8 +16,7 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+	"github.com/fusedadam/adam/internal/progress"
 )
 
 func benchCommand(args []string, out io.Writer) error {
@@ -90,15 +89,15 @@ func list[T any](flags *flag.FlagSet, name, usage string, to *[]T, read func(str
 	})
 }
 
-func bench(out, progress io.Writer, plan *measure.Plan, f *files) error {
-	bar := newBar(progress)
+func bench(out, messages io.Writer, plan *measure.Plan, f *files) error {
+	bar := progress.New(1000, "")
 	rows, tooLarge := plan.Run(func(done float64, next string) {
-		bar.Describe(next)
-		bar.Set(int(done * steps))
+		bar.Name(next)
+		bar.Set(int(done * 1000))
 	})
 	bar.Clear()
 	for _, name := range tooLarge {
-		fmt.Fprintf(progress, "adam: left out %s: not enough memory\n", name)
+		fmt.Fprintf(messages, "adam: left out %s: not enough memory\n", name)
 	}
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
@@ -115,7 +114,7 @@ func bench(out, progress io.Writer, plan *measure.Plan, f *files) error {
 	if _, err := io.WriteString(out, text); err != nil {
 		return err
 	}
-	return f.write(progress, r)
+	return f.write(messages, r)
 }
 
 // files says where the result goes.
@@ -160,19 +159,4 @@ func modelKeys() []string {
 		keys = append(keys, m.Key)
 	}
 	return keys
-}
-
-// steps of the progress bar.
-const steps = 1000
-
-// newBar returns a progress bar, which shows on a terminal only.
-func newBar(w io.Writer) *progressbar.ProgressBar {
-	file, ok := w.(*os.File)
-	return progressbar.NewOptions(steps,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetVisibility(ok && term.IsTerminal(int(file.Fd()))),
-		progressbar.OptionSetWidth(40),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond),
-	)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"flag"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
-	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 )
 
@@ -25,15 +23,6 @@ func TestBenchTable(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
-	}
-}
-
-func TestBenchWithoutTerminal(t *testing.T) {
-	plan := &measure.Plan{Kernels: []string{"generic"}, Sizes: []int{16}, Time: time.Millisecond}
-	var progress strings.Builder
-	err := bench(io.Discard, &progress, plan, new(files))
-	if err != nil || progress.String() != "" {
-		t.Errorf("%v, a progress bar without a terminal: %q", err, progress.String())
 	}
 }
 

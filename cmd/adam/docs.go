@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/report"
 )
 
 func docsCommand(args []string, out io.Writer) error {
@@ -34,28 +31,7 @@ func docs(out io.Writer, dir string, check bool) error {
 	if err != nil {
 		return err
 	}
-	var stale []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(dir, name)
-		if check {
-			if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, files[name]) {
-				stale = append(stale, filepath.ToSlash(name))
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return err
-		}
-		fmt.Fprintln(out, path)
-	}
-	if stale != nil {
-		return fmt.Errorf("not up to date: %s; write them with `go run ./cmd/adam docs`",
-			strings.Join(stale, ", "))
-	}
-	return nil
+	return report.Write(out, dir, files, check, "go run ./cmd/adam docs")
 }
 
 // generate returns the files by their names below dir.
