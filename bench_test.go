@@ -11,7 +11,8 @@ import (
 )
 
 // Sizes of the benchmark, from one element to far beyond the caches.
-var benchSizes = []int{1, 4, 16, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20}
+var benchSizes = []int{1, 4, 16, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20,
+	4 << 20, 16 << 20, 64 << 20}
 
 func sizeName(n int) string {
 	switch {
@@ -26,8 +27,9 @@ func sizeName(n int) string {
 // BenchmarkStep measures State.Step on each kernel, and in the same run
 //
 //   - kernel=plain, the loop that Go programs write today;
-//   - ceiling=traffic or ceiling=prefetched-traffic, whichever is faster, and ceiling=arithmetic: the slower
-//     of the two is what the machine can do at most (internal/roofline).
+//   - ceiling=traffic or ceiling=prefetched-traffic, whichever is faster, and
+//     ceiling=arithmetic: the slower of the two is what the machine can do at most
+//     (internal/roofline).
 //
 // A step moves 28 bytes an element: it reads p, g, M and V and writes p, M and V.
 func BenchmarkStep(b *testing.B) {
@@ -46,7 +48,8 @@ func BenchmarkStep(b *testing.B) {
 	bench(b, "kernel=plain", func(b *testing.B, p, g []float32, s *State) {
 		b.ResetTimer()
 		for i := range b.N {
-			plain.Step(p, g, s.M, s.V, i+1, float32(c.LR), float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(c.WeightDecay))
+			plain.Step(p, g, s.M, s.V, i+1, float32(c.LR), float32(c.Beta1), float32(c.Beta2),
+				float32(c.Eps), float32(c.WeightDecay))
 		}
 	})
 	for _, name := range Kernels() {
@@ -56,12 +59,13 @@ func BenchmarkStep(b *testing.B) {
 				roofline.Traffic(name, p, g, s.M, s.V)
 			}
 		})
-		bench(b, "ceiling=prefetched-traffic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
-			b.ResetTimer()
-			for range b.N {
-				roofline.TrafficPrefetched(name, p, g, s.M, s.V)
-			}
-		})
+		bench(b, "ceiling=prefetched-traffic/kernel="+name,
+			func(b *testing.B, p, g []float32, s *State) {
+				b.ResetTimer()
+				for range b.N {
+					roofline.TrafficPrefetched(name, p, g, s.M, s.V)
+				}
+			})
 		bench(b, "ceiling=arithmetic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
 			b.ResetTimer()
 			for range b.N {
@@ -71,8 +75,8 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// apart is the distance, in elements, of the gradients from a power of two: slices that lie exactly one
-// apart, as with these sizes they would, collide in the memory.
+// apart is the distance, in elements, of the gradients from a power of two: slices that lie exactly
+// one apart, as with these sizes they would, collide in the memory.
 const apart = 32 << 10 / 4
 
 func bench(b *testing.B, name string, f func(b *testing.B, p, g []float32, s *State)) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -15,61 +16,95 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
-	"github.com/schollz/progressbar/v3"
-	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	"github.com/fusedadam/adam/internal/progress"
 )
 
-// benchFlags are the flags of adam bench.
-type benchFlags struct {
-	kernels, sizes, models []string
-	time                   time.Duration
-	json                   bool
-	svg, save              string
-}
-
-func benchCommand() *cobra.Command {
-	var f benchFlags
-	c := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure the kernels beside the plain Go loop and the ceilings of this machine",
-		Long: `Measure the kernels on slices of many sizes and on the tensors of real models, each beside the loop
-that Go programs write today and beside what the machine can do at most: the memory traffic of the
-step, and its divisions and square roots, whichever is slower.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return bench(c.OutOrStdout(), c.ErrOrStderr(), &f) },
-	}
-	flags := c.Flags()
-	flags.StringSliceVar(&f.kernels, "kernels", nil, "kernels to measure (default all that can run)")
-	flags.StringSliceVar(&f.sizes, "sizes", nil, "numbers of elements, such as 1000,16Ki,64Mi")
-	flags.StringSliceVar(&f.models, "models", nil, "models, of "+strings.Join(modelKeys(), ", ")+"; with sizes or models given, only those are measured")
-	flags.DurationVar(&f.time, "time", 40*time.Second, "about how long to measure")
+func benchCommand(args []string, out io.Writer) error {
+	const about = `Measure the kernels on slices of many sizes and on the tensors of real models,
+each beside the loop that Go programs write today and beside what the machine can do at most:
+the memory traffic of the step, or its divisions and square roots, whichever is slower.`
+	flags := flag.NewFlagSet("bench [flags]", flag.ContinueOnError)
+	plan := planFlags(flags)
+	var f files
 	flags.BoolVar(&f.json, "json", false, "print JSON instead of tables")
 	flags.StringVar(&f.svg, "svg", "", "draw the sizes into `FILE`")
-	flags.StringVar(&f.save, "save", "", "save the result as `DIR`/CPU-NAME.json; -save alone means -save=bench")
-	flags.Lookup("save").NoOptDefVal = "bench"
-	return c
-}
-
-func bench(out, progress io.Writer, f *benchFlags) error {
-	plan, err := f.plan()
-	if err != nil {
+	flags.BoolFunc("save", "save the result in bench/ under the CPU's name; -save=DIR: in DIR",
+		f.saveIn)
+	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
-	bar := newBar(progress)
+	if plan.Sizes == nil && plan.Models == nil {
+		plan.Sizes, plan.Models = measure.Sizes, models.All
+	}
+	return bench(out, os.Stderr, plan, &f)
+}
+
+// planFlags defines the flags that say what to measure, and returns what they set.
+func planFlags(flags *flag.FlagSet) *measure.Plan {
+	available := adam.Kernels()
+	p := &measure.Plan{
+		Time: 40 * time.Second, Kernels: available, Memory: machine.Available(os.DirFS("/")),
+	}
+	list(flags, "kernels", "measure these `KERNELS` (default all that can run)", &p.Kernels,
+		func(name string) (string, error) {
+			if !slices.Contains(available, name) {
+				return "", fmt.Errorf("this CPU runs %s", strings.Join(available, ", "))
+			}
+			return name, nil
+		})
+	list(flags, "sizes", "measure these `NUMBERS` of elements, such as 1000,16Ki,64Mi", &p.Sizes,
+		measure.ParseSize)
+	keys := modelKeys()
+	list(flags, "models", "measure these `MODELS`, of "+strings.Join(keys, ", ")+
+		"; with -sizes or -models, nothing but those is measured", &p.Models,
+		func(key string) (models.Model, error) {
+			i := slices.Index(keys, key)
+			if i < 0 {
+				return models.Model{}, fmt.Errorf("want some of %s", strings.Join(keys, ", "))
+			}
+			return models.All[i], nil
+		})
+	flags.Func("time", "measure for about this `TIME` (default 40s)", func(text string) error {
+		var err error
+		if p.Time, err = time.ParseDuration(text); err == nil && p.Time <= 0 {
+			err = errors.New("want more than 0")
+		}
+		return err
+	})
+	return p
+}
+
+// list defines a flag for a list with commas, which replaces the one that was there.
+func list[T any](flags *flag.FlagSet, name, usage string, to *[]T, read func(string) (T, error)) {
+	flags.Func(name, usage, func(text string) error {
+		*to = nil
+		for element := range strings.SplitSeq(text, ",") {
+			value, err := read(element)
+			if err != nil {
+				return err
+			}
+			*to = append(*to, value)
+		}
+		return nil
+	})
+}
+
+func bench(out, messages io.Writer, plan *measure.Plan, f *files) error {
+	bar := progress.New(1000, "")
 	rows, tooLarge := plan.Run(func(done float64, next string) {
-		bar.Describe(next)
-		bar.Set(int(done * steps))
+		bar.Name(next)
+		bar.Set(int(done * 1000))
 	})
 	bar.Clear()
 	for _, name := range tooLarge {
-		fmt.Fprintf(progress, "adam: left out %s: not enough memory\n", name)
+		fmt.Fprintf(messages, "adam: left out %s: not enough memory\n", name)
 	}
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
 	}
 	r := &result.Result{
-		Schema: result.Schema, CPU: machine.This(), GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Go: runtime.Version(),
+		Schema: result.Schema, CPU: machine.This(),
+		GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Go: runtime.Version(),
 		Date: time.Now().UTC().Format(time.DateOnly), Kernels: plan.Kernels, Rows: rows,
 	}
 	text := r.Text()
@@ -79,11 +114,25 @@ func bench(out, progress io.Writer, f *benchFlags) error {
 	if _, err := io.WriteString(out, text); err != nil {
 		return err
 	}
-	return f.write(progress, r)
+	return f.write(messages, r)
+}
+
+// files says where the result goes.
+type files struct {
+	json      bool
+	svg, save string
+}
+
+// saveIn reads the flag -save, which may stand without a value.
+func (f *files) saveIn(dir string) error {
+	if f.save = dir; dir == "true" {
+		f.save = "bench"
+	}
+	return nil
 }
 
 // write writes the files that were asked for and says where.
-func (f *benchFlags) write(messages io.Writer, r *result.Result) error {
+func (f *files) write(messages io.Writer, r *result.Result) error {
 	if f.svg != "" {
 		chart, err := r.Chart()
 		if err != nil {
@@ -104,60 +153,10 @@ func (f *benchFlags) write(messages io.Writer, r *result.Result) error {
 	return nil
 }
 
-// plan reads the flags.
-func (f *benchFlags) plan() (*measure.Plan, error) {
-	available := adam.Kernels()
-	p := &measure.Plan{Time: f.time, Kernels: available, Memory: machine.Available(os.DirFS("/"))}
-	if f.time <= 0 {
-		return nil, fmt.Errorf("time %v: want more", f.time)
-	}
-	if f.kernels != nil {
-		p.Kernels = f.kernels
-	}
-	for _, k := range p.Kernels {
-		if !slices.Contains(available, k) {
-			return nil, fmt.Errorf("kernel %q: this CPU runs %s", k, strings.Join(available, ", "))
-		}
-	}
-	for _, text := range f.sizes {
-		n, err := measure.ParseSize(text)
-		if err != nil {
-			return nil, err
-		}
-		p.Sizes = append(p.Sizes, n)
-	}
-	for _, key := range f.models {
-		i := slices.Index(modelKeys(), key)
-		if i < 0 {
-			return nil, fmt.Errorf("model %q: want one of %s", key, strings.Join(modelKeys(), ", "))
-		}
-		p.Models = append(p.Models, models.All[i])
-	}
-	if f.sizes == nil && f.models == nil {
-		p.Sizes, p.Models = measure.Sizes, models.All
-	}
-	return p, nil
-}
-
 func modelKeys() []string {
 	var keys []string
 	for _, m := range models.All {
 		keys = append(keys, m.Key)
 	}
 	return keys
-}
-
-// steps of the progress bar.
-const steps = 1000
-
-// newBar returns a progress bar, which shows on a terminal only.
-func newBar(w io.Writer) *progressbar.ProgressBar {
-	file, ok := w.(*os.File)
-	return progressbar.NewOptions(steps,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetVisibility(ok && term.IsTerminal(int(file.Fd()))),
-		progressbar.OptionSetWidth(40),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond),
-	)
 }

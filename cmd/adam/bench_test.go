@@ -2,38 +2,65 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 )
 
 func TestBenchTable(t *testing.T) {
-	out, err := run(strings.Fields("bench -kernels generic -sizes 16 -models mlp -time 1ms")...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"\nelements  kernel ", "\n16        generic ", "\nMLP 784-128-10, 4 tensors  generic ", " plain "} {
+	out := mustRun(t, strings.Fields("bench -kernels generic -sizes 16 -models mlp -time 1ms")...)
+	for _, want := range []string{
+		"\nelements  kernel ", "\n16        generic ", " plain ",
+		"\nMLP 784-128-10, 4 tensors  generic ",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if strings.Contains(out, "\r") {
-		t.Errorf("a progress bar without a terminal: %q", out)
+}
+
+func TestBenchFlags(t *testing.T) {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	plan := planFlags(flags)
+	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != 40*time.Second ||
+		plan.Sizes != nil || plan.Models != nil {
+		t.Errorf("without flags: %+v", plan)
+	}
+	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp -time 1s"))
+	if err != nil || !slices.Equal(plan.Kernels, []string{"generic"}) || plan.Time != time.Second ||
+		!slices.Equal(plan.Sizes, []int{3, 16 << 10}) ||
+		len(plan.Models) != 2 || plan.Models[0].Key != "gpt2" || plan.Models[1].Key != "mlp" {
+		t.Errorf("%v, %+v", err, plan)
+	}
+}
+
+// The flag -save may stand alone.
+func TestBenchSave(t *testing.T) {
+	for arg, want := range map[string]string{"-save": "bench", "-save=dir": "dir"} {
+		var f files
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		flags.BoolFunc("save", "", f.saveIn)
+		if err := flags.Parse([]string{arg}); err != nil || f.save != want {
+			t.Errorf("%s: %q, %v", arg, f.save, err)
+		}
 	}
 }
 
 func TestBenchFiles(t *testing.T) {
 	dir := t.TempDir()
 	svg := filepath.Join(dir, "chart.svg")
-	out, err := run("bench", "-kernels", "generic", "-sizes", "16,1Ki", "-time", "1ms", "-json", "-svg", svg, "-save="+dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := mustRun(t, "bench", "-kernels", "generic", "-sizes", "16,1Ki", "-time", "1ms",
+		"-json", "-svg", svg, "-save="+dir)
 	var r result.Result
-	if err := json.NewDecoder(strings.NewReader(out)).Decode(&r); err != nil || r.Schema != result.Schema || len(r.Rows) != 8 {
+	err := json.NewDecoder(strings.NewReader(out)).Decode(&r)
+	if err != nil || r.Schema != result.Schema || len(r.Rows) != 8 {
 		t.Errorf("%v, printed %s", err, out)
 	}
 	if chart, err := os.ReadFile(svg); err != nil || !strings.Contains(string(chart), "</svg>") {
@@ -51,8 +78,11 @@ func TestBenchFailsToWrite(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := run("bench", "-kernels", "generic", "-sizes", "16,32", "-time", "1ms", flag+"="+file+"/in"); err == nil {
-			t.Errorf("%s into a file that is no directory: no error", flag)
+		_, messages, code := run("bench", "-kernels", "generic", "-sizes", "16,32", "-time", "1ms",
+			flag+"="+file+"/in")
+		if code != 1 || !strings.HasPrefix(messages, "adam: ") ||
+			strings.Count(messages, "\n") != 1 {
+			t.Errorf("%s into a file that is no directory: exit code %d, %q", flag, code, messages)
 		}
 	}
 }

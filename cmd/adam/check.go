@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"runtime"
@@ -12,25 +13,30 @@ import (
 	"github.com/fusedadam/adam/internal/golden"
 	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
-	"github.com/spf13/cobra"
 )
 
-func checkCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check",
-		Short: "Check that every kernel of this CPU computes the same bits, and what PyTorch computes",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return check(c.OutOrStdout(), adam.Kernels(), verify.On, verify.OptimizerOn)
-		},
+func checkCommand(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	const about = `Check that all kernels of this CPU compute the same bits, and what PyTorch
+computes. The generic kernel is the measure of the others, so floating point must be in its usual
+mode.`
+	if err := parse(flags, about, 0, args, out); err != nil {
+		return err
 	}
+	return check(out, adam.Kernels(), verify.On, verify.OptimizerOn)
 }
 
-// check compares each kernel with the generic one and with PyTorch; on returns the step on a kernel, and
-// optimizer the run of an Optimizer.
-// The error is the first difference.
-func check(w io.Writer, kernels []string, on func(kernel string) operands.Step, optimizer func(kernel string) verify.Run) error {
-	fmt.Fprintf(w, "%v, %s/%s\n\n", machine.This(), runtime.GOOS, runtime.GOARCH)
+// check compares each kernel with the generic one and with PyTorch. The error is the first
+// difference. on returns the step on a kernel, and optimizer the run of an Optimizer.
+func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
+	optimizer func(kernel string) verify.Run) error {
+	mode := selection.Mode()
+	fmt.Fprintf(w, "%v, %s/%s\n", machine.This(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(w, "Floating-point mode: %s\n\n", mode)
+	if mode != "usual" && mode != "unknown" {
+		return fmt.Errorf("floating point is in the mode %s, in which the generic kernel computes "+
+			"other bits; look for a C library in the process that sets it (-ffast-math)", mode)
+	}
 	fmt.Fprintf(w, "Against the generic kernel, bit for bit: %s.\n", verify.Scope())
 	for _, k := range kernels {
 		if k == selection.Generic {
@@ -44,19 +50,22 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step, 
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
 		}
-		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments; and in %s steps of an Optimizer with clipping and averages\n",
+		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments;\n"+
+			"           and in %s steps of an Optimizer with clipping and averages\n",
 			k, group(f.Steps), group(f.Values), group(many))
 	}
 	if len(kernels) == 1 {
 		fmt.Fprintln(w, "  no other kernel can run here")
 	}
-	fmt.Fprintf(w, "\nAgainst trajectories of PyTorch's Adam and AdamW, parameters within %g·max(|p|, LR):\n", golden.Bound)
+	fmt.Fprintf(w, "\nAgainst trajectories of PyTorch's Adam and AdamW, "+
+		"parameters within %g·max(|p|, LR):\n", golden.Bound)
 	for _, k := range kernels {
 		n, r, err := verify.AgainstPyTorch(on(k))
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from PyTorch: %w", k, err)
 		}
-		fmt.Fprintf(w, "  %-8s follows %d trajectories: %s parameters, the farthest at %.2g; %s moments bit for bit\n",
+		fmt.Fprintf(w, "  %-8s follows %d trajectories: "+
+			"%s parameters, the farthest at %.2g; %s moments bit for bit\n",
 			k, n, group(r.Values), r.MaxError, group(r.Exact))
 	}
 	fmt.Fprintln(w, "\nAll is well.")

@@ -18,7 +18,9 @@ func TestCheck(t *testing.T) {
 	if err := check(&b, kernels, verify.On, verify.OptimizerOn); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{kernels[0] + " ", "trajectories", "All is well."} {
+	for _, want := range []string{
+		"mode: " + selection.Mode(), kernels[0] + " ", "trajectories", "All is well.",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -38,9 +40,32 @@ func TestCheckFails(t *testing.T) {
 	}
 	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong,
 		func(string) verify.Run { return verify.OptimizerOn(selection.Generic) })
-	const want = "kernel wrong differs from the generic one: config adam, normal values, step 1: p[16] of 17 = "
-	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "0x") != 2 {
+	const want = "kernel wrong differs from the generic one: " +
+		"config adam, normal values, step 1: p[16] of 17 = "
+	if err == nil || !strings.HasPrefix(err.Error(), want) ||
+		strings.Count(err.Error(), "0x") != 2 {
 		t.Errorf("error %v, want %s… and two bit patterns", err, want)
+	}
+}
+
+// Without this a kernel that does not run would be found to agree with whichever did.
+func TestCheckNeedsTheKernel(t *testing.T) {
+	defer func(use func(string) string) { selection.Use = use }(selection.Use)
+	selection.Use = func(string) string { return adam.Kernel() }
+	err := check(io.Discard, []string{"other", selection.Generic}, verify.On, verify.OptimizerOn)
+	want := "kernel " + adam.Kernel() + " ran in the place of other"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func TestCheckNeedsTheUsualMode(t *testing.T) {
+	defer func(mode func() string) { selection.Mode = mode }(selection.Mode)
+	selection.Mode = func() string { return "flush-to-zero (MXCSR 0x9f80)" }
+	_, messages, code := run("check")
+	want := "adam: floating point is in the mode " + selection.Mode() + ", "
+	if code != 1 || !strings.HasPrefix(messages, want) {
+		t.Errorf("exit code %d, %s", code, messages)
 	}
 }
 

@@ -1,63 +1,37 @@
 package main
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
+	"flag"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
-	"github.com/spf13/cobra"
+	"github.com/fusedadam/adam/internal/report"
 )
 
-func docsCommand() *cobra.Command {
-	var dir string
-	var check bool
-	c := &cobra.Command{
-		Use:   "docs",
-		Short: "Write docs/BENCHMARKS.md and the charts from the results in bench/",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return docs(c.OutOrStdout(), dir, check) },
+func docsCommand(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("docs [flags]", flag.ContinueOnError)
+	dir := flags.String("dir", ".", "`DIR` of the repository")
+	check := flags.Bool("check", false, "write nothing; fail if a file is not up to date")
+	const about = "Write docs/BENCHMARKS.md and the charts from the results in bench/."
+	if err := parse(flags, about, 0, args, out); err != nil {
+		return err
 	}
-	c.Flags().StringVar(&dir, "dir", ".", "`DIR` of the repository")
-	c.Flags().BoolVar(&check, "check", false, "write nothing; fail if a file is not up to date")
-	return c
+	return docs(out, *dir, *check)
 }
 
-// docs writes the generated files of the repository in dir and names them, or checks that they are as
-// it would write them.
+// docs writes the generated files of the repository in dir and names them, or checks that they are
+// as it would write them.
 func docs(out io.Writer, dir string, check bool) error {
 	files, err := generate(dir)
 	if err != nil {
 		return err
 	}
-	var stale []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(dir, name)
-		if check {
-			if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, files[name]) {
-				stale = append(stale, filepath.ToSlash(name))
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return err
-		}
-		fmt.Fprintln(out, path)
-	}
-	if stale != nil {
-		return fmt.Errorf("not up to date: %s; write them with `go run ./cmd/adam docs`", strings.Join(stale, ", "))
-	}
-	return nil
+	return report.Write(out, dir, files, check, "go run ./cmd/adam docs")
 }
 
 // generate returns the files by their names below dir.
@@ -85,7 +59,8 @@ func generate(dir string) (map[string][]byte, error) {
 		files[filepath.Join(bench, name)] = svg
 		charts[r] = "../" + bench + "/" + name
 	}
-	page, err := result.Page(results, func(r *result.Result) string { return charts[r] }, string(predictions))
+	page, err := result.Page(results, func(r *result.Result) string { return charts[r] },
+		string(predictions))
 	files[filepath.Join("docs", "BENCHMARKS.md")] = []byte(page)
 	return files, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,10 +10,10 @@ import (
 
 func TestDocs(t *testing.T) {
 	dir := t.TempDir()
-	page, predictions := filepath.Join(dir, "docs", "BENCHMARKS.md"), filepath.Join(dir, "bench", "predictions.md")
+	page := filepath.Join(dir, "docs", "BENCHMARKS.md")
+	predictions := filepath.Join(dir, "bench", "predictions.md")
 	docs := func(args ...string) error {
-		_, err := run(append([]string{"docs", "-dir", dir}, args...)...)
-		return err
+		return docsCommand(append([]string{"-dir", dir}, args...), io.Discard)
 	}
 	write := func(name, text string) {
 		t.Helper()
@@ -23,7 +24,8 @@ func TestDocs(t *testing.T) {
 	stale := func(when string, names ...string) {
 		t.Helper()
 		err := docs("-check")
-		if err == nil || !strings.HasPrefix(err.Error(), "not up to date: "+strings.Join(names, ", ")+";") {
+		want := "not up to date: " + strings.Join(names, ", ") + ";"
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: check says %v", when, err)
 		}
 	}
@@ -44,27 +46,28 @@ func TestDocs(t *testing.T) {
 
 	stale("without a page", "docs/BENCHMARKS.md")
 	fresh("without a result")
-	if _, err := run("bench", "-kernels", "generic", "-sizes", "16,32", "-time", "1ms", "-save="+filepath.Join(dir, "bench")); err != nil {
-		t.Fatal(err)
-	}
+	mustRun(t, "bench", "-kernels", "generic", "-sizes", "16,32", "-time", "1ms",
+		"-save="+filepath.Join(dir, "bench"))
 	saved, _ := filepath.Glob(filepath.Join(dir, "bench", "*.json"))
 	if len(saved) != 1 {
 		t.Fatalf("saved %v", saved)
 	}
 	chart := strings.TrimSuffix(saved[0], ".json") + ".svg"
 	stale("with a new result", "bench/"+filepath.Base(chart), "docs/BENCHMARKS.md")
-	if text := fresh("with a result"); !strings.Contains(text, "(../bench/"+filepath.Base(chart)+")") {
+	text := fresh("with a result")
+	if !strings.Contains(text, "(../bench/"+filepath.Base(chart)+")") {
 		t.Errorf("the page does not show %s:\n%s", chart, text)
 	}
 	write(chart, "changed")
 	stale("with another chart", "bench/"+filepath.Base(chart))
 	write(predictions, "Predictions.\n")
 	stale("with predictions", "bench/"+filepath.Base(chart), "docs/BENCHMARKS.md")
-	if text := fresh("with predictions"); !strings.HasSuffix(text, "\n\nPredictions.\n") {
+	if text = fresh("with predictions"); !strings.HasSuffix(text, "\n\nPredictions.\n") {
 		t.Errorf("the page does not end in the predictions:\n%s", text)
 	}
 	write(saved[0], "{")
-	if err := docs("-check"); err == nil || !strings.Contains(err.Error(), filepath.Base(saved[0])) {
+	err := docs("-check")
+	if err == nil || !strings.Contains(err.Error(), filepath.Base(saved[0])) {
 		t.Errorf("with a broken result: %v", err)
 	}
 }

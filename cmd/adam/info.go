@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -11,27 +12,25 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/machine"
 	"github.com/fusedadam/adam/internal/selection"
-	"github.com/spf13/cobra"
 )
 
-func infoCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "info",
-		Short: "Say which kernel runs on this CPU and why",
-		Args:  cobra.NoArgs,
-		Run: func(c *cobra.Command, _ []string) {
-			selected{
-				cpu:     machine.This(),
-				kernels: selection.Kernels,
-				active:  adam.Kernel(),
-				request: selection.Request,
-				godebug: os.Getenv("GODEBUG"),
-				tile:    selection.Tile,
-				goos:    runtime.GOOS,
-				goarch:  runtime.GOARCH,
-			}.print(c.OutOrStdout())
-		},
+func infoCommand(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("info", flag.ContinueOnError)
+	if err := parse(flags, "Say which kernel runs on this CPU and why.", 0, args, out); err != nil {
+		return err
 	}
+	selected{
+		cpu:     machine.This(),
+		kernels: selection.Kernels,
+		active:  adam.Kernel(),
+		request: selection.Request,
+		godebug: os.Getenv("GODEBUG"),
+		mode:    selection.Mode(),
+		tile:    selection.Tile,
+		goos:    runtime.GOOS,
+		goarch:  runtime.GOARCH,
+	}.print(out)
+	return nil
 }
 
 // selected is everything that the choice of the kernel rests on.
@@ -40,6 +39,7 @@ type selected struct {
 	kernels          []selection.Kernel
 	active           string
 	request, godebug string // environment variables ADAM_KERNEL and GODEBUG
+	mode             string // of floating point, in words
 	tile             int
 	goos, goarch     string
 }
@@ -56,8 +56,23 @@ func (s selected) print(w io.Writer) {
 		fmt.Fprintf(w, "%-9s %-8s %s\n", heading, k.Name, s.availability(k))
 	}
 	fmt.Fprintf(w, "In use    %s: %s\n", s.active, s.reason())
-	fmt.Fprintf(w, "Tile      %d elements in one call of the kernel, %s of parameters, gradients and moments\n",
-		s.tile, machine.Bytes(4*4*s.tile))
+	fmt.Fprintf(w, "FP mode   %s\n", s.floatingPoint())
+	fmt.Fprintf(w, "Tile      %d elements in one call of the kernel, "+
+		"%s of parameters, gradients and moments\n", s.tile, machine.Bytes(4*4*s.tile))
+}
+
+// floatingPoint says which mode floating point is in, and whom it harms. The kernels in assembly
+// compute in the usual one whatever it is.
+func (s selected) floatingPoint() string {
+	switch {
+	case s.mode == "usual":
+		return s.mode
+	case s.mode == "unknown":
+		return "unknown, as it is not seen without assembly; the generic kernel needs the usual one"
+	case s.active == selection.Generic:
+		return s.mode + ": the generic kernel computes other bits in it"
+	}
+	return s.mode + ": no matter to " + s.active + ", which computes in the usual one"
 }
 
 // features lists the flags that any of the kernels needs.
@@ -108,8 +123,9 @@ func (s selected) availability(k selection.Kernel) string {
 func (s selected) switchedOff(features []string) []string {
 	var settings []string
 	for setting := range strings.SplitSeq(s.godebug, ",") {
-		name, off := strings.CutSuffix(strings.TrimPrefix(setting, "cpu."), "=off")
-		if off && strings.HasPrefix(setting, "cpu.") && (name == "all" || slices.Contains(features, name)) {
+		name, cpu := strings.CutPrefix(setting, "cpu.")
+		name, off := strings.CutSuffix(name, "=off")
+		if cpu && off && (name == "all" || slices.Contains(features, name)) {
 			settings = append(settings, setting)
 		}
 	}
@@ -127,8 +143,10 @@ func (s selected) reason() string {
 	}
 	for _, k := range s.kernels {
 		if strings.EqualFold(s.request, k.Name) {
-			return fmt.Sprintf("%s; ADAM_KERNEL=%s was not followed, as %s is not available", best, s.request, k.Name)
+			return fmt.Sprintf("%s; ADAM_KERNEL=%s was not followed, as %s is not available",
+				best, s.request, k.Name)
 		}
 	}
-	return fmt.Sprintf("%s; ADAM_KERNEL=%s was not followed, as %s has no kernel of that name", best, s.request, s.goarch)
+	return fmt.Sprintf("%s; ADAM_KERNEL=%s was not followed, as %s has no kernel of that name",
+		best, s.request, s.goarch)
 }

@@ -1,22 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/fusedadam/adam/cmd/compare/internal/result"
+	"github.com/fusedadam/adam/internal/report"
 )
 
-// dataFile is where the data of docs/COMPARISON.md lie. It is not in bench/ itself, all of whose JSON files are results
-// of `adam bench`.
+// dataFile is where the data of docs/COMPARISON.md lie. It is not in bench/ itself, all of whose
+// JSON files are results of `adam bench`.
 const dataFile = "bench/comparison/comparison.json"
 
-// docs writes the page and its charts and names them, or checks that they are as it would write them.
+// spoken is the date of the data that the sentences of the page speak of. Whoever measures anew
+// reads them again.
+const spoken = "2026-11-25"
+
+// docs writes the page and its charts, or checks that they are as it would write them.
 func docs(dir string, check bool) error {
 	r, err := result.Load(filepath.Join(dir, dataFile))
 	if err != nil {
@@ -26,25 +27,12 @@ func docs(dir string, check bool) error {
 	if err != nil {
 		return err
 	}
-	var stale []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(dir, "docs", name)
-		if check {
-			if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, files[name]) {
-				stale = append(stale, name)
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return err
-		}
-		fmt.Println(path)
+	err = report.Write(os.Stdout, filepath.Join(dir, "docs"), files, check,
+		"go run ./cmd/compare docs")
+	if err == nil && r.Date != spoken {
+		err = fmt.Errorf(
+			"the data are of %s, the sentences of the page of %s: read those again in "+
+				"internal/result/page.md, then set `spoken` in docs.go", r.Date, spoken)
 	}
-	if stale != nil {
-		return fmt.Errorf("not up to date in docs/: %s; write them with `go run ./cmd/compare docs`", strings.Join(stale, ", "))
-	}
-	return nil
+	return err
 }

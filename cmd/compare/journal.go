@@ -12,8 +12,8 @@ import (
 	"github.com/fusedadam/adam/cmd/compare/internal/result"
 )
 
-// journal keeps the runs that are done in a file, a line of JSON for each, so that a comparison that was stopped can go
-// on. That of an empty path keeps nothing.
+// journal keeps the runs that are done in a file, a line of JSON for each, so that a comparison
+// that was stopped can go on. That of an empty path keeps nothing.
 type journal struct {
 	path string
 	mu   sync.Mutex
@@ -25,8 +25,8 @@ type entry struct {
 	Run  result.Run `json:"run"`
 }
 
-// openJournal returns the journal of a new comparison, or of one to go on with. There, a last line that was not written
-// to its end is left out.
+// openJournal returns the journal of a new comparison, or of one to go on with. There, a last line
+// that was not written to its end is left out.
 func openJournal(path string, resume bool) (*journal, error) {
 	j := &journal{path: path}
 	if !resume {
@@ -47,11 +47,13 @@ func openJournal(path string, resume bool) (*journal, error) {
 	return j, os.Truncate(path, int64(end))
 }
 
-// do fills r with its run of the task: from the journal if it is there, else by train, and writes it down.
+// do fills r with its run of the task: from the journal if it is there, else by train, and writes
+// it down.
 func (j *journal) do(task string, r *result.Run, train func() error) error {
 	j.mu.Lock()
 	for _, e := range j.done {
-		if e.Task == task && e.Run.Optimizer == r.Optimizer && e.Run.LR == r.LR && e.Run.Seed == r.Seed && e.Run.Part == r.Part {
+		if e.Task == task && e.Run.Optimizer == r.Optimizer && e.Run.LR == r.LR &&
+			e.Run.Seed == r.Seed && e.Run.Part == r.Part {
 			*r = e.Run
 			j.mu.Unlock()
 			return nil

@@ -10,7 +10,8 @@ import (
 	"github.com/fusedadam/adam/cmd/compare/internal/result"
 )
 
-// What was done before a stop is not done again, be it in the middle of a line; a new comparison does all.
+// What was done before a stop is not done again, be it in the middle of a line; a new comparison
+// does all.
 func TestJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	mustOpen := func(resume bool) *journal {
@@ -25,9 +26,12 @@ func TestJournal(t *testing.T) {
 		task string
 		run  result.Run
 	}{
-		{"a", result.Run{Optimizer: "x", LR: 1, Part: result.Test}}, {"b", result.Run{Optimizer: "x", LR: 1, Part: result.Test}},
-		{"a", result.Run{Optimizer: "y", LR: 1, Part: result.Test}}, {"a", result.Run{Optimizer: "x", LR: 2, Part: result.Test}},
-		{"a", result.Run{Optimizer: "x", LR: 1, Part: result.Validation}}, {"a", result.Run{Optimizer: "x", LR: 1, Seed: 1, Part: result.Test}},
+		{"a", result.Run{Optimizer: "x", LR: 1, Part: result.Test}},
+		{"b", result.Run{Optimizer: "x", LR: 1, Part: result.Test}},
+		{"a", result.Run{Optimizer: "y", LR: 1, Part: result.Test}},
+		{"a", result.Run{Optimizer: "x", LR: 2, Part: result.Test}},
+		{"a", result.Run{Optimizer: "x", LR: 1, Part: result.Validation}},
+		{"a", result.Run{Optimizer: "x", LR: 1, Seed: 1, Part: result.Test}},
 	}
 	trained := 0
 	train := func(j *journal, from, to int) {
@@ -53,7 +57,8 @@ func TestJournal(t *testing.T) {
 		t.Errorf("nothing to resume: %v", err)
 	}
 	failed := errors.New("failed")
-	if err := mustOpen(false).do("a", &result.Run{}, func() error { return failed }); err != failed {
+	if err := mustOpen(false).do("a", &result.Run{},
+		func() error { return failed }); err != failed {
 		t.Errorf("a run that failed: %v", err)
 	}
 	train(mustOpen(false), 0, 4)

@@ -1,7 +1,8 @@
-// Command compare trains the same networks on the same batches with Adam and AdamW of package adam and with the
-// optimizers of Gorgonia, each with its own best learning rate, and writes docs/COMPARISON.md.
+// Command compare trains the same networks on the same batches with Adam and AdamW of package adam
+// and with the optimizers of Gorgonia, each with its own best learning rate, and writes
+// docs/COMPARISON.md.
 //
-//	go run ./cmd/compare                # about ten minutes on two cores; writes data, page and charts
+//	go run ./cmd/compare                # ten minutes on two cores; writes data, page, charts
 //	go run ./cmd/compare -resume        # goes on where that was stopped
 //	go run ./cmd/compare -quick         # a minute at most; writes nothing
 //	go run ./cmd/compare docs           # writes page and charts anew from the data
@@ -45,8 +46,10 @@ func command(args []string) error {
 		return docs(*dir, *check)
 	}
 	quick := flags.Bool("quick", false, "train for some steps only, and write nothing")
-	resume := flags.Bool("resume", false, "go on with a comparison that was stopped; its seconds are then those of several runs of the program")
-	data := flags.String("data", "", "`folder` of MNIST's four .gz files (default: in the module cache)")
+	resume := flags.Bool("resume", false,
+		"go on with a comparison that was stopped; its seconds are then of several processes")
+	data := flags.String("data", "",
+		"`folder` of MNIST's four .gz files (default: in the module cache)")
 	text := flags.String("text", "", "`file` of the text (default: Newton's Opticks, in GOROOT)")
 	_ = flags.Parse(args)
 	if flags.NArg() > 0 {
@@ -72,8 +75,9 @@ func command(args []string) error {
 		}
 	}
 	r := &result.Result{
-		Schema: result.Schema, CPU: cpu(), Cores: runtime.GOMAXPROCS(0), GOOS: runtime.GOOS, GOARCH: runtime.GOARCH,
-		Go: runtime.Version(), Kernel: adam.Kernel(), Date: time.Now().UTC().Format(time.DateOnly),
+		Schema: result.Schema, CPU: cpu(), Cores: runtime.GOMAXPROCS(0), GOOS: runtime.GOOS,
+		GOARCH: runtime.GOARCH, Go: runtime.Version(), Kernel: adam.Kernel(),
+		Date: time.Now().UTC().Format(time.DateOnly),
 	}
 	if r.Tasks, err = p.run(j, digits, characters); err != nil {
 		return err

@@ -4,16 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/fusedadam/adam/cmd/compare/internal/result"
 	"github.com/fusedadam/adam/cmd/compare/internal/train"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
-	"gonum.org/v1/gonum/stat"
+	"github.com/fusedadam/adam/internal/progress"
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 // plan says how much is trained.
@@ -31,40 +28,47 @@ var (
 	brief = plan{share: 50, rates: 3, seeds: 1, points: 2, validated: 500, tested: 500}
 )
 
-// run trains all tasks. The sweeps of different optimizers run at once, on all cores. The runs with the best learning
-// rates are for the clock as well: one after the other, all optimizers with one seed, then with the next.
+// run trains all tasks. The sweeps of different optimizers run at once, on all cores. The runs with
+// the best learning rates are for the clock as well: one after the other, all optimizers with one
+// seed, then with the next.
 func (p plan) run(j *journal, tasks ...*train.Task) ([]*result.Task, error) {
 	optimizers := len(train.Optimizers)
-	bar := newBar(len(tasks) * optimizers * (p.rates + p.seeds))
+	bar := progress.New(len(tasks)*optimizers*(p.rates+p.seeds), "")
+	defer bar.Clear()
 	var results []*result.Task
 	for _, task := range tasks {
 		t := &result.Task{
-			Name: task.Name, Title: task.Title, Classes: task.Classes, Parameters: task.Parameters(),
-			Batch: task.Batch, Steps: task.Steps / p.share, Examples: task.Train.N,
+			Name: task.Name, Title: task.Title, Classes: task.Classes,
+			Parameters: task.Parameters(),
+			Batch:      task.Batch, Steps: task.Steps / p.share, Examples: task.Train.N,
 		}
 		results = append(results, t)
-		bar.Describe(task.Name + ", sweeps")
+		bar.Name(task.Name + ", sweeps")
 		best, err := p.sweeps(j, task, t, bar)
 		if err != nil {
 			return nil, err
 		}
 		for seed := range uint64(p.seeds) {
 			for i, o := range train.Optimizers {
-				bar.Describe(task.Name + ", " + o.Name)
-				r := &result.Run{Optimizer: o.Name, LR: rate(best[i]), Seed: seed + 1, Part: result.Test}
-				if err := j.do(t.Name, r, func() error { return p.test(task, t.Steps, o, r) }); err != nil {
+				bar.Name(task.Name + ", " + o.Name)
+				r := &result.Run{Optimizer: o.Name, LR: rate(best[i]), Seed: seed + 1,
+					Part: result.Test}
+				if err := j.do(t.Name, r,
+					func() error { return p.test(task, t.Steps, o, r) }); err != nil {
 					return nil, err
 				}
 				t.Runs = append(t.Runs, *r)
-				_ = bar.Add(1)
+				bar.Add(1)
 			}
 		}
 	}
-	return results, bar.Exit()
+	return results, nil
 }
 
-// sweeps appends the runs of the sweeps to t and returns the best learning rate of each optimizer as k of rate.
-func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progressbar.ProgressBar) (best []int, err error) {
+// sweeps appends the runs of the sweeps to t and returns the best learning rate of each optimizer
+// as k of rate.
+func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progress.Bar) (best []int,
+	err error) {
 	n := len(train.Optimizers)
 	best = make([]int, n)
 	runs, errs := make([][]result.Run, n), make([]error, n)
@@ -76,14 +80,15 @@ func (p plan) sweeps(j *journal, task *train.Task, t *result.Task, bar *progress
 			defer func() { <-free }()
 			best[i], errs[i] = sweep(o.Usual, p.rates, p.more, func(k int) (float64, error) {
 				r := &result.Run{Optimizer: o.Name, LR: rate(k), Part: result.Validation}
-				if err := j.do(t.Name, r, func() error { return p.validate(task, t.Steps, o, r) }); err != nil {
+				if err := j.do(t.Name, r,
+					func() error { return p.validate(task, t.Steps, o, r) }); err != nil {
 					return 0, err
 				}
 				runs[i] = append(runs[i], *r)
 				if len(runs[i]) > p.rates {
-					bar.ChangeMax(bar.GetMax() + 1)
+					bar.Grow(1)
 				}
-				_ = bar.Add(1)
+				bar.Add(1)
 				return r.Final(), nil
 			})
 		})
@@ -106,8 +111,8 @@ func (p plan) validate(task *train.Task, steps int, o train.Optimizer, r *result
 	return err
 }
 
-// test makes a run with the best learning rate. With the first seed and our Adam it also looks at the moments, early
-// and at the end.
+// test makes a run with the best learning rate. With the first seed and our Adam it also looks at
+// the moments, early and at the end.
 func (p plan) test(task *train.Task, steps int, o train.Optimizer, r *result.Run) error {
 	tr, err := train.NewTrainer(task, o, r.LR, r.Seed, steps)
 	if err != nil {
@@ -134,14 +139,17 @@ func (p plan) test(task *train.Task, steps int, o train.Optimizer, r *result.Run
 	return nil
 }
 
-// advance trains until the given number of steps has been made and appends a point to r, unless it diverges.
-func (p plan) advance(tr *train.Trainer, r *result.Run, steps int, set train.Set, examples int) (*train.Score, error) {
+// advance trains until the given number of steps has been made and appends a point to r, unless it
+// diverges.
+func (p plan) advance(tr *train.Trainer, r *result.Run, steps int, set train.Set,
+	examples int) (*train.Score, error) {
 	loss, err := tr.Train(steps - tr.Step)
 	if err != nil {
 		return nil, err
 	}
 	r.Digest = fmt.Sprintf("%08x", tr.Digest())
-	r.Seconds, r.SolverSeconds = result.Round(tr.Time.Seconds()), result.Round(tr.SolverTime.Seconds())
+	r.Seconds, r.SolverSeconds = result.Round(tr.Time.Seconds()),
+		result.Round(tr.SolverTime.Seconds())
 	score, err := tr.Evaluate(set, examples)
 	if err != nil {
 		return nil, err
@@ -152,7 +160,8 @@ func (p plan) advance(tr *train.Trainer, r *result.Run, steps int, set train.Set
 	}
 	r.Points = append(r.Points, result.Point{
 		Step: tr.Step, Seconds: r.Seconds,
-		Training: result.Round(loss), Loss: result.Round(score.Loss), Accuracy: result.Round(score.Accuracy),
+		Training: result.Round(loss), Loss: result.Round(score.Loss),
+		Accuracy: result.Round(score.Accuracy),
 	})
 	return score, nil
 }
@@ -171,21 +180,19 @@ func layers(all []train.Moments, step int) []result.Layer {
 			}
 		}
 		l.Still = result.Round(1 - float64(len(rates))/float64(len(m.Rate)))
-		l.Rate, l.Moved = quantiles(rates), quantiles(moved)
+		if len(rates) > 0 {
+			l.Rate, l.Moved = quantiles(rates), quantiles(moved)
+		}
 		list = append(list, l)
 	}
 	return list
 }
 
-// quantiles returns those of result.Probabilities, nil of no numbers. It sorts x.
+// quantiles returns those of result.Probabilities.
 func quantiles(x []float64) []float64 {
-	if len(x) == 0 {
-		return nil
-	}
-	slices.Sort(x)
-	var q []float64
-	for _, p := range result.Probabilities {
-		q = append(q, result.Round(stat.Quantile(p, stat.Empirical, x, nil)))
+	q := stats.Quantiles(x, result.Probabilities...)
+	for i := range q {
+		q[i] = result.Round(q[i])
 	}
 	return q
 }
@@ -195,9 +202,9 @@ func symbols(task *train.Task, first train.Moments) []result.Symbol {
 	width := first.Shape[1]
 	var list []result.Symbol
 	for i, text := range task.Symbols {
-		row := slices.Sorted(slices.Values(first.Rate[i*width:][:width]))
-		if median := row[width/2]; finite(median) {
-			list = append(list, result.Symbol{Text: text, Count: task.Counts[i], Rate: result.Round(median)})
+		if median := stats.Median(first.Rate[i*width:][:width]); finite(median) {
+			list = append(list, result.Symbol{Text: text, Count: task.Counts[i],
+				Rate: result.Round(median)})
 		}
 	}
 	return list
@@ -213,7 +220,8 @@ func groups(counts []int, score *train.Score) []result.Group {
 	for i := range list {
 		g := &list[i]
 		for c, n := range counts {
-			if share := float64(n) / float64(all); share >= g.From && share < g.To && score.Examples[c] > 0 {
+			if share := float64(n) / float64(all); share >= g.From && share < g.To &&
+				score.Examples[c] > 0 {
 				g.Classes++
 				g.Examples += score.Examples[c]
 				g.Loss += score.ByClass[c] * float64(score.Examples[c])
@@ -224,15 +232,4 @@ func groups(counts []int, score *train.Score) []result.Group {
 		}
 	}
 	return list
-}
-
-// newBar returns a progress bar, which shows on a terminal only.
-func newBar(runs int) *progressbar.ProgressBar {
-	return progressbar.NewOptions(runs,
-		progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionShowCount(),
-		progressbar.OptionClearOnFinish(),
-	)
 }

@@ -12,8 +12,9 @@ func rate(k int) float64 {
 	return digit * math.Pow10(tens)
 }
 
-// sweep returns the k with the smallest loss; a loss of +Inf is none. It tries n of them around the middle. As long as
-// the best is the first or the last it goes on in that direction, by at most so many more.
+// sweep returns the k with the smallest loss; a loss of +Inf is none. It tries n of them around the
+// middle. As long as the best is the first or the last it goes on in that direction, by at most so
+// many more.
 func sweep(middle, n, more int, loss func(k int) (float64, error)) (best int, err error) {
 	first, last := middle-n/2, middle-n/2-1
 	least := math.Inf(1)

@@ -15,7 +15,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// The sweep tries the same grid whatever the losses, and goes on where the best lies at an edge until it does not.
+// The sweep tries the same grid whatever the losses, and goes on where the best lies at an edge
+// until it does not.
 func TestSweep(t *testing.T) {
 	around := func(at float64) func(k int) float64 {
 		return func(k int) float64 { return math.Abs(float64(k) - at) }
@@ -47,9 +48,11 @@ func TestSweep(t *testing.T) {
 		}, []int{-8, -7, -6, -5, -4}, -5},
 	} {
 		var tried []int
-		best, err := sweep(-6, 5, 3, func(k int) (float64, error) { tried = append(tried, k); return test.loss(k), nil })
+		best, err := sweep(-6, 5, 3,
+			func(k int) (float64, error) { tried = append(tried, k); return test.loss(k), nil })
 		if err != nil || best != test.best || !slices.Equal(tried, test.tried) {
-			t.Errorf("%s: tried %v, best %d, error %v; want %v, %d", test.name, tried, best, err, test.tried, test.best)
+			t.Errorf("%s: tried %v, best %d, error %v; want %v, %d", test.name, tried, best, err,
+				test.tried, test.best)
 		}
 	}
 	failed := errors.New("failed")

@@ -25,15 +25,16 @@ func (b box) iou(c box) float64 {
 	return both / (b.area() + c.area() - both)
 }
 
-// detection is an object that the network claims to see, with the probability that it gives to that.
+// detection is an object that the network claims to see, with the probability that it gives to
+// that.
 type detection struct {
 	object
 	score float64
 }
 
-// suppress is the greedy non-maximum suppression: it sorts detections by falling score and returns those that do not
-// overlap by more than the given IoU with a better one that is kept. It does not look at classes, since one place of the
-// canvas holds one digit.
+// suppress is the greedy non-maximum suppression: it sorts detections by falling score and returns
+// those that do not overlap by more than the given IoU with a better one that is kept. It does not
+// look at classes, since one place of the canvas holds one digit.
 func suppress(d []detection, iou float64) []detection {
 	slices.SortStableFunc(d, func(a, b detection) int { return cmp.Compare(b.score, a.score) })
 	var kept []detection
@@ -45,12 +46,14 @@ func suppress(d []detection, iou float64) []detection {
 	return kept
 }
 
-// averagePrecision returns the average precision of the detections of one class in many scenes, where found[i] and
-// truth[i] are those of scene i: the area under the curve of precision over recall, in which each
-// precision is the largest at that recall or a higher one (PASCAL VOC from 2010 on).
+// averagePrecision returns the average precision of the detections of one class in many scenes,
+// where found[i] and truth[i] are those of scene i: the area under the curve of precision over
+// recall, in which each precision is the largest at that recall or a higher one (PASCAL VOC from
+// 2010 on).
 //
-// By falling score over all scenes, of equal ones in the order of found, a detection is right if, of the truth of its scene, the object with the largest
-// IoU has at least the given one and was not matched before. All others are wrong. Without any truth the result is NaN.
+// By falling score over all scenes, of equal ones in the order of found, a detection is right if,
+// of the truth of its scene, the object with the largest IoU has at least the given one and was not
+// matched before. All others are wrong. Without any truth the result is NaN.
 func averagePrecision(found [][]detection, truth [][]box, iou float64) float64 {
 	type claim struct {
 		detection

@@ -32,7 +32,8 @@ func TestIoU(t *testing.T) {
 	}
 }
 
-// at returns a detection of a box of 10 × 10 whose left edge is at x: two of them d apart have an IoU of (10-d)/(10+d).
+// at returns a detection of a box of 10 × 10 whose left edge is at x: two of them d apart have an
+// IoU of (10-d)/(10+d).
 func at(x, score float64, class int) detection {
 	return detection{object{box{x, 0, x + 10, 10}, class}, score}
 }
@@ -43,14 +44,21 @@ func TestSuppress(t *testing.T) {
 		found, want []detection
 	}{
 		{"none", nil, nil},
-		{"sorted by score", []detection{at(0, 0.3, 1), at(20, 0.9, 2)}, []detection{at(20, 0.9, 2), at(0, 0.3, 1)}},
+		{"sorted by score", []detection{at(0, 0.3, 1), at(20, 0.9, 2)},
+			[]detection{at(20, 0.9, 2), at(0, 0.3, 1)}},
 		{"a duplicate", []detection{at(0, 0.8, 1), at(1, 0.9, 1)}, []detection{at(1, 0.9, 1)}},
 		{"of another class", []detection{at(0, 0.8, 1), at(1, 0.9, 2)}, []detection{at(1, 0.9, 2)}},
-		{"just as much as allowed", []detection{at(0, 0.8, 1), at(2.5, 0.9, 1)}, []detection{at(2.5, 0.9, 1), at(0, 0.8, 1)}}, // 7.5/12.5
-		{"a little more", []detection{at(0, 0.8, 1), at(2.25, 0.9, 1)}, []detection{at(2.25, 0.9, 1)}},
-		{"equal scores keep their order", []detection{at(0, 0.5, 1), at(20, 0.5, 2), at(1, 0.5, 3)}, []detection{at(0, 0.5, 1), at(20, 0.5, 2)}},
-		// The one in the middle suppresses the last, which only overlaps with it; suppressed itself, it does not.
-		{"what is suppressed suppresses nothing", []detection{at(0, 0.9, 1), at(2, 0.8, 1), at(4, 0.7, 1)}, []detection{at(0, 0.9, 1), at(4, 0.7, 1)}},
+		// 7.5/12.5
+		{"just as much as allowed", []detection{at(0, 0.8, 1), at(2.5, 0.9, 1)},
+			[]detection{at(2.5, 0.9, 1), at(0, 0.8, 1)}},
+		{"a little more", []detection{at(0, 0.8, 1), at(2.25, 0.9, 1)},
+			[]detection{at(2.25, 0.9, 1)}},
+		{"equal scores keep their order", []detection{at(0, 0.5, 1), at(20, 0.5, 2), at(1, 0.5, 3)},
+			[]detection{at(0, 0.5, 1), at(20, 0.5, 2)}},
+		// The one in the middle suppresses the last, which only overlaps with it; suppressed
+		// itself, it does not.
+		{"what is suppressed suppresses nothing", []detection{at(0, 0.9, 1), at(2, 0.8, 1),
+			at(4, 0.7, 1)}, []detection{at(0, 0.9, 1), at(4, 0.7, 1)}},
 	} {
 		if got := suppress(slices.Clone(test.found), 0.6); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
@@ -75,22 +83,35 @@ func TestAveragePrecision(t *testing.T) {
 		{"nothing found", [][]detection{nil}, [][]box{boxes(0, 20)}, 0},
 		{"nothing there", [][]detection{{at(0, 0.9, 0)}}, [][]box{nil}, math.NaN()},
 		{"one missing", [][]detection{{at(0, 0.9, 0)}}, [][]box{boxes(0, 20)}, 1.0 / 2},
-		{"wrong, then right", [][]detection{{at(40, 0.9, 0), at(0, 0.8, 0)}}, [][]box{boxes(0)}, 1.0 / 2},
+		{"wrong, then right", [][]detection{{at(40, 0.9, 0), at(0, 0.8, 0)}}, [][]box{boxes(0)},
+			1.0 / 2},
 		{"right, then wrong", [][]detection{{at(0, 0.9, 0), at(40, 0.8, 0)}}, [][]box{boxes(0)}, 1},
-		{"a duplicate is wrong", [][]detection{{at(0, 0.9, 0), at(1, 0.8, 0), at(20, 0.7, 0)}}, [][]box{boxes(0, 20)}, (1 + 2.0/3) / 2},
+		{"a duplicate is wrong", [][]detection{{at(0, 0.9, 0), at(1, 0.8, 0), at(20, 0.7, 0)}},
+			[][]box{boxes(0, 20)}, (1 + 2.0/3) / 2},
 		// 3 apart: 7/13. 4 apart: 6/14.
 		{"IoU above one half", [][]detection{{at(3, 0.9, 0)}}, [][]box{boxes(0)}, 1},
 		{"IoU below one half", [][]detection{{at(4, 0.9, 0)}}, [][]box{boxes(0)}, 0},
-		{"IoU of one half", [][]detection{{{object{box{0, 0, 10, 5}, 0}, 0.9}}}, [][]box{boxes(0)}, 1},
-		// Each goes to its best truth, even where another would be free: the second, to 2, is wrong.
-		{"best truth only", [][]detection{{at(2, 0.9, 0), at(1.5, 0.8, 0)}}, [][]box{boxes(0, 2)}, 1.0 / 2},
-		{"in the wrong scene", [][]detection{{at(20, 0.9, 0)}, nil}, [][]box{boxes(0), boxes(20)}, 0},
-		// By score: right, wrong, right over both scenes. Precision 1 at recall 1/3, 2/3 at 2/3, 0 at 1.
-		{"over scenes", [][]detection{{at(0, 0.9, 0), at(20, 0.5, 0)}, {at(40, 0.7, 0)}}, [][]box{boxes(0, 20), boxes(0)}, (1 + 2.0/3) / 3},
-		// Wrong, right, right: precision 1/2 at the first right claim is lifted to 2/3, that of the second.
-		{"precision is made monotone", [][]detection{{at(40, 0.9, 0), at(0, 0.8, 0), at(20, 0.7, 0)}}, [][]box{boxes(0, 20)}, 2.0 / 3},
-		{"equal scores in the order of scenes", [][]detection{{at(0, 0.5, 0)}, {at(40, 0.5, 0)}}, [][]box{boxes(0), nil}, 1},
-		{"the other way", [][]detection{{at(40, 0.5, 0)}, {at(0, 0.5, 0)}}, [][]box{nil, boxes(0)}, 1.0 / 2},
+		{"IoU of one half", [][]detection{{{object{box{0, 0, 10, 5}, 0}, 0.9}}}, [][]box{boxes(0)},
+			1},
+		// Each goes to its best truth, even where another would be free: the second, to 2, is
+		// wrong.
+		{"best truth only", [][]detection{{at(2, 0.9, 0), at(1.5, 0.8, 0)}}, [][]box{boxes(0, 2)},
+			1.0 / 2},
+		{"in the wrong scene", [][]detection{{at(20, 0.9, 0)}, nil}, [][]box{boxes(0), boxes(20)},
+			0},
+		// By score: right, wrong, right over both scenes. Precision 1 at recall 1/3, 2/3 at 2/3, 0
+		// at 1.
+		{"over scenes", [][]detection{{at(0, 0.9, 0), at(20, 0.5, 0)}, {at(40, 0.7, 0)}},
+			[][]box{boxes(0, 20), boxes(0)}, (1 + 2.0/3) / 3},
+		// Wrong, right, right: precision 1/2 at the first right claim is lifted to 2/3, that of the
+		// second.
+		{"precision is made monotone",
+			[][]detection{{at(40, 0.9, 0), at(0, 0.8, 0), at(20, 0.7, 0)}}, [][]box{boxes(0, 20)},
+			2.0 / 3},
+		{"equal scores in the order of scenes", [][]detection{{at(0, 0.5, 0)}, {at(40, 0.5, 0)}},
+			[][]box{boxes(0), nil}, 1},
+		{"the other way", [][]detection{{at(40, 0.5, 0)}, {at(0, 0.5, 0)}}, [][]box{nil, boxes(0)},
+			1.0 / 2},
 	} {
 		got := averagePrecision(test.found, test.truth, 0.5)
 		if !(math.Abs(got-test.want) < 1e-15) && !(math.IsNaN(got) && math.IsNaN(test.want)) {
@@ -101,7 +122,8 @@ func TestAveragePrecision(t *testing.T) {
 
 // Another class at the right place finds nothing, and a class that does not occur does not count.
 func TestPrecisions(t *testing.T) {
-	scenes := []scene{{truth: []object{at(0, 0, 3).object, at(20, 0, 5).object}}, {truth: []object{at(0, 0, 5).object}}}
+	scenes := []scene{{truth: []object{at(0, 0, 3).object, at(20, 0, 5).object}},
+		{truth: []object{at(0, 0, 5).object}}}
 	found := [][]detection{{at(0, 0.9, 3), at(20, 0.9, 4)}, {at(0, 0.8, 5)}}
 	each, mean := precisions(scenes, found)
 	for class, got := range each {

@@ -5,11 +5,12 @@ import (
 
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// The network sees the canvas as a grid of cells × cells. The cell in which the centre of a digit lies answers for
-// it; where that is true of two digits, for the first. Its outputs are logits of
+// The network sees the canvas as a grid of cells × cells. The cell in which the centre of a digit
+// lies answers for it; where that is true of two digits, for the first. Its outputs are logits of
 const (
 	presence = 0 // the probability that it has a digit
 	offset   = 1 // the centre of the digit, x and y, as shares of the cell
@@ -44,23 +45,25 @@ func (s spot) decode() box {
 
 // spotOf returns what the outputs z of a cell say.
 func spotOf(row, column int, z []float32) spot {
-	return spot{row, column, sigmoid(z[offset]), sigmoid(z[offset+1]), float64(z[extent]), float64(z[extent+1])}
+	return spot{row, column, sigmoid(z[offset]), sigmoid(z[offset+1]), float64(z[extent]),
+		float64(z[extent+1])}
 }
 
 func sigmoid(x float32) float64 { return 1 / (1 + math.Exp(-float64(x))) }
 
 const (
 	leastScore = 0.01 // of a detection
-	sameDigit  = 0.4  // two detections with a larger IoU are of the same digit: the boxes of two digits have less
+	// two detections with a larger IoU are of the same digit: the boxes of two digits have less
+	sameDigit = 0.4
 )
 
-// detect returns what the outputs z of the network for one scene say, the best first: for each cell its box and its
-// most probable class, without repetitions of a better one.
+// detect returns what the outputs z of the network for one scene say, the best first: for each cell
+// its box and its most probable class, without repetitions of a better one.
 func detect(z []float32) []detection {
 	var found []detection
 	for i := range cells * cells {
 		z := z[i*outputs:][:outputs]
-		label := layers.Argmax(z[class:])
+		label := stats.Argmax(z[class:])
 		sum := 0.0
 		for _, a := range z[class:] {
 			sum += math.Exp(float64(a) - float64(z[class+label]))
@@ -91,14 +94,16 @@ const (
 	bend        = 0.1 // where the smooth L1 distance turns from a parabola into a line
 )
 
-// sceneLoss returns the loss of one scene, times scale, and sets dz to its derivative by the outputs z:
+// sceneLoss returns the loss of one scene, times scale, and sets dz to its derivative by the
+// outputs z:
 //
 //	Σ over the cells without a digit   emptyWeight · -log(1-p)
 //	+ Σ over those with one            -log p - log softmax(class logits)[class] + boxWeight · D
 //
-// where p is the sigmoid of z[presence], and D the sum of the smooth L1 distances (Girshick, 2015) of four numbers from the
-// truth: centre x and y, each in widths or heights of the digit, and the logarithms of width and height. So an error of
-// a pixel weighs more for a small digit, as it does in the IoU.
+// where p is the sigmoid of z[presence], and D the sum of the smooth L1 distances (Girshick, 2015)
+// of four numbers from the truth: centre x and y, each in widths or heights of the digit, and the
+// logarithms of width and height. So an error of a pixel weighs more for a small digit, as it does
+// in the IoU.
 func sceneLoss(z []float32, truth []object, scale float64, dz []float32) loss {
 	clear(dz)
 	var l loss
@@ -115,19 +120,22 @@ func sceneLoss(z []float32, truth []object, scale float64, dz []float32) loss {
 		dz[presence] = float32(scale * (sigmoid(z[presence]) - 1))
 
 		got := spotOf(want.row, want.column, z)
-		distance := func(output int, difference, derivative float64) { // the derivative of the difference by the output
+		// the derivative of the difference by the output
+		distance := func(output int, difference, derivative float64) {
 			d, slope := smoothL1(difference)
 			l.box += scale * boxWeight * d
 			dz[output] = float32(scale * boxWeight * slope * derivative)
 		}
-		width, height := typical*math.Exp(want.width)/cell, typical*math.Exp(want.height)/cell // in cells
+		// in cells
+		width, height := typical*math.Exp(want.width)/cell, typical*math.Exp(want.height)/cell
 		distance(offset, (got.x-want.x)/width, got.x*(1-got.x)/width)
 		distance(offset+1, (got.y-want.y)/height, got.y*(1-got.y)/height)
 		distance(extent, got.width-want.width, 1)
 		distance(extent+1, got.height-want.height, 1)
 
 		logits := func(z []float32) blas32.General {
-			return blas32.General{Rows: 1, Cols: digits.Classes, Stride: digits.Classes, Data: z[class:]}
+			return blas32.General{Rows: 1, Cols: digits.Classes, Stride: digits.Classes,
+				Data: z[class:]}
 		}
 		l.class += scale * layers.CrossEntropy(logits(z), []int{o.class}, logits(dz))
 		for j := range digits.Classes {

@@ -13,7 +13,8 @@ import (
 
 func near(a, b box) bool {
 	const most = 1e-4
-	return math.Abs(a.x0-b.x0) < most && math.Abs(a.y0-b.y0) < most && math.Abs(a.x1-b.x1) < most && math.Abs(a.y1-b.y1) < most
+	return math.Abs(a.x0-b.x0) < most && math.Abs(a.y0-b.y0) < most && math.Abs(a.x1-b.x1) < most &&
+		math.Abs(a.y1-b.y1) < most
 }
 
 func TestEncode(t *testing.T) {
@@ -28,7 +29,8 @@ func TestEncode(t *testing.T) {
 		{box{61, 44, 64, 64}, 6, 7},
 	} {
 		s := encode(test.b)
-		if s.row != test.row || s.column != test.column || s.x < 0 || s.x >= 1 || s.y < 0 || s.y >= 1 {
+		if s.row != test.row || s.column != test.column || s.x < 0 || s.x >= 1 || s.y < 0 ||
+			s.y >= 1 {
 			t.Errorf("%v is at %+v, want row %d, column %d", test.b, s, test.row, test.column)
 		}
 		if got := s.decode(); !near(got, test.b) {
@@ -77,8 +79,8 @@ func TestPerfectOutputs(t *testing.T) {
 	}
 }
 
-// The score is the product of two probabilities, boxes end at the edge of the canvas, and neighbouring cells that see the same
-// digit are one detection.
+// The score is the product of two probabilities, boxes end at the edge of the canvas, and
+// neighbouring cells that see the same digit are one detection.
 func TestDetect(t *testing.T) {
 	z := outputsOf([]object{{box{-4, 10, 12, 24}, 3}})
 	cell := z[(2*cells+0)*outputs:][:outputs]
@@ -89,9 +91,11 @@ func TestDetect(t *testing.T) {
 	cell[class+3] = 5 + float32(math.Log(9)) // 9/18
 	weaker := z[(2*cells+1)*outputs:][:outputs]
 	copy(weaker, cell)
-	weaker[offset], weaker[presence] = -4, -1 // its centre is a little beyond the border of the cells
+	// its centre is a little beyond the border of the cells
+	weaker[offset], weaker[presence] = -4, -1
 	found := detect(z)
-	if len(found) != 1 || found[0].class != 3 || math.Abs(found[0].score-0.25) > 1e-6 || !near(found[0].box, box{0, 10, 12, 24}) {
+	if len(found) != 1 || found[0].class != 3 || math.Abs(found[0].score-0.25) > 1e-6 ||
+		!near(found[0].box, box{0, 10, 12, 24}) {
 		t.Errorf("%+v, want a 3 with a score of 0.25 from x = 0 to y = 24", found)
 	}
 }
@@ -118,6 +122,7 @@ func TestLossGradients(t *testing.T) {
 			z[i] = max(-3, min(z[i], 3)) + float32(deviation*rng.NormFloat64())
 		}
 		loss := func() float64 { return sceneLoss(z, truth, 0.5, dz).sum() }
-		gradcheck.Check(t, fmt.Sprintf("%g off", deviation), z, dz, 1.0/1024, 1e-4, loss, func() { loss() })
+		gradcheck.Check(t, fmt.Sprintf("%g off", deviation), z, dz, 1.0/1024, 1e-4, loss,
+			func() { loss() })
 	}
 }

@@ -16,8 +16,8 @@ var widths = []int{16, 32, 64, 64, 64}
 // halvings is how many layers, from the first, halve the resolution: from the canvas to the grid.
 const halvings = 3
 
-// network is a convolutional network from a canvas to the outputs of the grid's cells: hidden layers of 3×3 patches
-// with rectified linear units, and one of 1×1.
+// network is a convolutional network from a canvas to the outputs of the grid's cells: hidden
+// layers of 3×3 patches with rectified linear units, and one of 1×1.
 type network struct {
 	convs  []*layers.Conv
 	memory *layers.Memory

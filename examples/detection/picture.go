@@ -11,7 +11,8 @@ const (
 	sure     = 0.5 // least score of a detection that is drawn
 )
 
-// drawScenes saves the first scenes, with what is true above and in green, and what was found in orange.
+// drawScenes saves the first scenes, with what is true above and in green, and what was found in
+// orange.
 func drawScenes(path string, scenes []scene, found [][]detection) error {
 	n := min(pictured, len(scenes))
 	sheet := plots.NewSheet(n, 4, canvas, 6)
@@ -26,7 +27,8 @@ func drawScenes(path string, scenes []scene, found [][]detection) error {
 		}
 		for _, d := range found[i] {
 			if d.score >= sure {
-				sheet.Box(i, d.x0, d.y0, d.x1, d.y1, plots.Colors[5], fmt.Sprintf("%d %.2f", d.class, d.score))
+				sheet.Box(i, d.x0, d.y0, d.x1, d.y1, plots.Colors[5],
+					fmt.Sprintf("%d %.2f", d.class, d.score))
 			}
 		}
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	canvas   = 64 // pixels of a side
-	smallest = 14 // pixels of a side of the image of a digit, 28 in MNIST: the digit itself fills 20/28 of it
+	canvas = 64 // pixels of a side
+	// pixels of a side of the image of a digit, 28 in MNIST: the digit itself fills 20/28 of it
+	smallest = 14
 	largest  = 32
 	most     = 4    // digits of a scene
 	ink      = 0.25 // the box of a digit surrounds its pixels of at least this
@@ -31,9 +32,10 @@ type object struct {
 	class int
 }
 
-// compose returns a scene of 1 to most digits of set. Each is scaled to a side between smallest and largest and
-// put where its box lies within the canvas and covers, and is covered by, little of those before it; a digit for which
-// there is no room, or that shows no ink, is left out. At the end all pixels get some noise.
+// compose returns a scene of 1 to most digits of set. Each is scaled to a side between smallest and
+// largest and put where its box lies within the canvas and covers, and is covered by, little of
+// those before it; a digit for which there is no room, or that shows no ink, is left out. At the
+// end all pixels get some noise.
 func compose(set *GoMNIST.Set, rng *rand.Rand) scene {
 	s := scene{pixels: make([]float32, canvas*canvas)}
 	for range 1 + rng.IntN(most) {
@@ -48,7 +50,8 @@ func compose(set *GoMNIST.Set, rng *rand.Rand) scene {
 
 // scaled returns the image of a digit with the given side.
 func scaled(pixels GoMNIST.RawImage, side int) *image.RGBA {
-	from := &image.Gray{Pix: pixels, Stride: digits.Side, Rect: image.Rect(0, 0, digits.Side, digits.Side)}
+	from := &image.Gray{Pix: pixels, Stride: digits.Side,
+		Rect: image.Rect(0, 0, digits.Side, digits.Side)}
 	to := image.NewRGBA(image.Rect(0, 0, side, side))
 	draw.BiLinear.Scale(to, to.Rect, from, from.Rect, draw.Src, nil)
 	return to
@@ -91,7 +94,8 @@ func (s *scene) place(digit *image.RGBA, class int, rng *rand.Rand) {
 	}
 }
 
-// paint draws a digit with its upper left corner at the given point; where there is another, the brighter pixel stays.
+// paint draws a digit with its upper left corner at the given point; where there is another, the
+// brighter pixel stays.
 func (s *scene) paint(digit *image.RGBA, at image.Point) {
 	for y := range digit.Rect.Dy() {
 		for x := range digit.Rect.Dx() {

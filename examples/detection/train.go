@@ -18,9 +18,9 @@ import (
 
 // trainer trains a network with one [adam.Optimizer].
 //
-// Each scene of a batch has a network: all share the parameters of the first, and each has its own gradients, which as
-// many goroutines as there are cores compute. They are added up in their order, so that the number of cores does not
-// change a bit.
+// Each scene of a batch has a network: all share the parameters of the first, and each has its own
+// gradients, which as many goroutines as there are cores compute. They are added up in their order,
+// so that the number of cores does not change a bit.
 type trainer struct {
 	options
 	train   *GoMNIST.Set
@@ -37,8 +37,8 @@ const (
 	heldOutStream = math.MaxUint64 - 1
 )
 
-// newTrainer returns a trainer before its first step, which makes scenes to train on from the images of train, and those
-// held out from those of test.
+// newTrainer returns a trainer before its first step, which makes scenes to train on from the
+// images of train, and those held out from those of test.
 func newTrainer(train, test *GoMNIST.Set, widths []int, o options) (*trainer, error) {
 	t := &trainer{options: o, train: train}
 	rng := rand.New(rand.NewPCG(0, heldOutStream)) // whatever the seed
@@ -55,7 +55,8 @@ func newTrainer(train, test *GoMNIST.Set, widths []int, o options) (*trainer, er
 		t.nets = append(t.nets, newNetwork(m, rand.New(rand.NewPCG(o.seed, initStream)), widths))
 	}
 	warm := max(1, o.steps/20)
-	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, o.steps-warm))
+	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
+		schedule.Cosine(1, 0, o.steps-warm))
 
 	weights := adam.Group{Config: adam.DefaultW(), Params: t.nets[0].params(".weight")}
 	biases := adam.Group{Config: adam.DefaultW(), Params: t.nets[0].params(".bias")}
@@ -87,13 +88,17 @@ func (t *trainer) setRate() {
 }
 
 // scene returns scene i of the training.
-func (t *trainer) scene(i uint64) scene { return compose(t.train, rand.New(rand.NewPCG(t.seed, i))) }
+func (t *trainer) scene(i uint64) scene {
+	return compose(t.train,
+		rand.New(rand.NewPCG(t.seed, i)))
+}
 
 // gradients sets the gradients of the next batch, the mean over its scenes, and returns its loss.
 func (t *trainer) gradients() loss {
 	losses := make([]loss, len(t.nets))
 	parallel(len(t.nets), func(i int) {
-		losses[i] = t.nets[i].gradients(t.scene(t.opt.T*uint64(t.batch)+uint64(i)), 1/float64(t.batch))
+		losses[i] = t.nets[i].gradients(t.scene(t.opt.T*uint64(t.batch)+uint64(i)),
+			1/float64(t.batch))
 	})
 	sum := blas32.Vector{N: len(t.nets[0].memory.Grads), Inc: 1, Data: t.nets[0].memory.Grads}
 	for i, n := range t.nets[1:] {
@@ -114,8 +119,8 @@ func (t *trainer) detect() [][]detection {
 	return found
 }
 
-// precisions returns the average precision of each class at an IoU of 0.5, NaN where it does not occur in the scenes,
-// and the mean of those that do.
+// precisions returns the average precision of each class at an IoU of 0.5, NaN where it does not
+// occur in the scenes, and the mean of those that do.
 func precisions(scenes []scene, found [][]detection) (each [digits.Classes]float64, mean float64) {
 	classes := 0
 	for label := range each {

@@ -35,9 +35,10 @@ func step(t *testing.T, tr *trainer) loss {
 	return l
 }
 
-// The gradients of a batch, summed up from its scenes, must agree with central differences of its loss. Of the
-// thousands of units some change sign within a difference, each of which makes it err by a little; random biases keep
-// the background of the scenes, where all units are the same, away from there.
+// The gradients of a batch, summed up from its scenes, must agree with central differences of its
+// loss. Of the thousands of units some change sign within a difference, each of which makes it err
+// by a little; random biases keep the background of the scenes, where all units are the same, away
+// from there.
 func TestGradients(t *testing.T) {
 	tr := mustTrainer(t, []int{2, 2, 3, 2}, options{steps: 1, batch: 3, seed: 1})
 	rng := rand.New(rand.NewPCG(2, 0))
@@ -84,10 +85,12 @@ func TestLossIsMean(t *testing.T) {
 	}
 }
 
-// A narrow network brings the loss to less than half of what it was, and finds some digits it has never seen.
+// A narrow network brings the loss to less than half of what it was, and finds some digits it has
+// never seen.
 func TestTrain(t *testing.T) {
 	const steps, mean = 200, 20
-	tr := mustTrainer(t, []int{8, 16, 32, 32}, options{steps: steps, batch: 16, scenes: 100, lr: 5e-3, seed: 1})
+	tr := mustTrainer(t, []int{8, 16, 32, 32}, options{steps: steps, batch: 16, scenes: 100,
+		lr: 5e-3, seed: 1})
 	_, before := precisions(tr.heldOut, tr.detect())
 	var first, last float64
 	for i := range steps {
@@ -112,7 +115,8 @@ func TestTrain(t *testing.T) {
 // wide has so many parameters that workers share a step of the optimizer.
 var wide = []int{8, 8, 64, 128, 64}
 
-// The recorded steps, replayed with every kernel and other numbers of workers, end in the same bits.
+// The recorded steps, replayed with every kernel and other numbers of workers, end in the same
+// bits.
 func TestReplay(t *testing.T) {
 	tr := mustTrainer(t, wide, options{steps: 4, batch: 4, lr: 2e-3, seed: 1})
 	r := replay.New(trainOptions, tr.opt.Groups)
@@ -142,7 +146,8 @@ func TestSameBits(t *testing.T) {
 	start, end, mean := run(1, 1)
 	for _, procs := range []int{1, 2, 5} {
 		if _, e, m := run(procs, 1); e != end || m != mean {
-			t.Errorf("GOMAXPROCS=%d: checksum %08x, mAP %v, with GOMAXPROCS=1 %08x and %v", procs, e, m, end, mean)
+			t.Errorf("GOMAXPROCS=%d: checksum %08x, mAP %v, with GOMAXPROCS=1 %08x and %v", procs,
+				e, m, end, mean)
 		}
 	}
 	if s, e, _ := run(2, 2); s == start || e == end {
@@ -153,7 +158,8 @@ func TestSameBits(t *testing.T) {
 // A short run writes its picture and its plot.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	o := options{steps: 12, batch: 1, scenes: 5, lr: 1e-3, picture: filepath.Join(dir, "a.png"), plot: filepath.Join(dir, "b.png")}
+	o := options{steps: 12, batch: 1, scenes: 5, lr: 1e-3, picture: filepath.Join(dir, "a.png"),
+		plot: filepath.Join(dir, "b.png")}
 	if err := run(o); err != nil {
 		t.Fatal(err)
 	}

@@ -12,17 +12,19 @@ import (
 
 var sizes = []int{300, 7, 900, 1, 33}
 
-// Of two copies of a program one keeps its loop. The other changes to adam after some steps, in the moments that the
-// loop has left, and later back to the loop.
+// Of two copies of a program one keeps its loop. The other changes to adam after some steps, in the
+// moments that the loop has left, and later back to the loop.
 //
-// The moments stay the same bits. Parameters differ, relative to the largest they have been, by what is rounded elsewhere:
-// 1-LR·WeightDecay, by up to 3e-8 in each step, and in the first steps the powers of the betas, which the loops round.
+// The moments stay the same bits. Parameters differ, relative to the largest they have been, by
+// what is rounded elsewhere: 1-LR·WeightDecay, by up to 3e-8 in each step, and in the first steps
+// the powers of the betas, which the loops round.
 func TestStepsLikeTheLoop(t *testing.T) {
 	const tolerance = 1e-5
 	for _, shape := range shapes {
 		for _, workers := range []int{1, 0} {
 			for _, from := range []int{0, 50} {
-				clips := strings.Contains(shape.name, "clipping") // by 1/norm before, by 1/(norm+1e-6) after
+				// by 1/norm before, by 1/(norm+1e-6) after
+				clips := strings.Contains(shape.name, "clipping")
 				same := !clips && !fuses(1+0x1p-12, 1+0x1p-12, -1-0x1p-11)
 				old, changed := shape.make(sizes), shape.make(sizes)
 				rng := rand.New(rand.NewPCG(1, 2))
@@ -53,11 +55,14 @@ func TestStepsLikeTheLoop(t *testing.T) {
 					each(old.params, func(i, j int) {
 						peaks[i][j] = max(peaks[i][j], abs(old.params[i][j]), h.lr)
 						p = max(p, float64(abs(old.params[i][j]-changed.params[i][j])/peaks[i][j]))
-						m = max(m, float64(abs(old.m[i][j]-changed.m[i][j]))/math.Sqrt(float64(old.v[i][j])))
+						m = max(m,
+							float64(abs(old.m[i][j]-changed.m[i][j]))/math.Sqrt(
+								float64(old.v[i][j])))
 						v = max(v, float64(abs(old.v[i][j]-changed.v[i][j])/old.v[i][j]))
 					})
 				}
-				t.Logf("%s, %d workers, changed after %d steps: p %.1e, m %.1e, v %.1e", shape.name, workers, from, p, m, v)
+				t.Logf("%s, %d workers, changed after %d steps: p %.1e, m %.1e, v %.1e", shape.name,
+					workers, from, p, m, v)
 				if !(max(p, m, v) <= tolerance) || same && max(m, v) > 0 {
 					t.Errorf("the differences are too large")
 				}
@@ -89,7 +94,8 @@ func each(s [][]float32, f func(i, j int)) {
 	}
 }
 
-// addGrads adds gradients of many orders of magnitude, with a norm above 1 in some steps and below in others.
+// addGrads adds gradients of many orders of magnitude, with a norm above 1 in some steps and below
+// in others.
 func addGrads(grads [][]float32, step int) {
 	scales, values := rand.New(rand.NewPCG(3, 0)), rand.New(rand.NewPCG(4, uint64(step)))
 	norm := math.Exp(2 * values.NormFloat64())

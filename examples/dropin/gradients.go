@@ -7,10 +7,12 @@ import (
 	"github.com/fusedadam/adam/internal/plain"
 )
 
-// Shape 3: gradients that are summed over several micro-batches, and lie in other slices at each step.
+// Shape 3: gradients that are summed over several micro-batches, and lie in other slices at each
+// step.
 type tensors struct{ params, m, v [][]float32 }
 
-// before makes step t, 1 for the first, from the sums over so many batches, and zeroes them for the next.
+// before makes step t, 1 for the first, from the sums over so many batches, and zeroes them for the
+// next.
 func (x *tensors) before(t int, h hyper, sums [][]float32, batches int) {
 	scale := 1 / float32(batches)
 	for i, g := range sums {
@@ -36,16 +38,9 @@ func (x *tensors) after(opt *adam.Optimizer, sums [][]float32, batches int) erro
 func (x *tensors) optimizer(t int, h hyper, options adam.Options) (*adam.Optimizer, error) {
 	group := adam.Group{Config: h.config()}
 	for i, p := range x.params {
-		group.Params = append(group.Params, adam.Param{Name: fmt.Sprint(i), Value: p})
+		group.Params = append(group.Params, adam.Param{Name: fmt.Sprint(i), Value: p,
+			State: &adam.State{T: uint64(t), M: x.m[i], V: x.v[i]}})
 	}
 	options.ZeroGrad = true
-	opt, err := adam.New(options, group)
-	if err != nil {
-		return nil, err
-	}
-	opt.T = uint64(t)
-	for i := range x.params {
-		*opt.State(fmt.Sprint(i)) = adam.State{T: opt.T, M: x.m[i], V: x.v[i]}
-	}
-	return opt, nil
+	return begin(t, options, group)
 }

@@ -29,7 +29,8 @@ func (n network) after(t int, h hyper) error {
 	decay, noDecay := h.config(), h.config()
 	noDecay.WeightDecay = 0
 	for _, l := range n {
-		w, b := adam.State{T: uint64(t - 1), M: l.MW, V: l.VW}, adam.State{T: uint64(t - 1), M: l.MB, V: l.VB}
+		w, b := adam.State{T: uint64(t - 1), M: l.MW, V: l.VW},
+			adam.State{T: uint64(t - 1), M: l.MB, V: l.VB}
 		if err := w.Step(l.W, l.DW, decay); err != nil {
 			return err
 		}
@@ -62,23 +63,16 @@ func (n network) clip() {
 	}
 }
 
-// optimizer makes the loop, the clipping (MaxNorm: 1) and the sharing out among the cores one call of opt.Step. It
-// goes on after t steps, in the program's own moments.
+// optimizer makes the loop, the clipping (MaxNorm: 1) and the sharing out among the cores one call
+// of opt.Step. It goes on after t steps, in the program's own moments.
 func (n network) optimizer(t int, h hyper, options adam.Options) (*adam.Optimizer, error) {
 	weights, biases := adam.Group{Config: h.config()}, adam.Group{Config: h.config()}
 	biases.Config.WeightDecay = 0
 	for i, l := range n {
-		weights.Params = append(weights.Params, adam.Param{Name: fmt.Sprintf("%d.W", i), Value: l.W, Grad: l.DW})
-		biases.Params = append(biases.Params, adam.Param{Name: fmt.Sprintf("%d.B", i), Value: l.B, Grad: l.DB})
+		weights.Params = append(weights.Params, adam.Param{Name: fmt.Sprintf("%d.W", i),
+			Value: l.W, Grad: l.DW, State: &adam.State{T: uint64(t), M: l.MW, V: l.VW}})
+		biases.Params = append(biases.Params, adam.Param{Name: fmt.Sprintf("%d.B", i),
+			Value: l.B, Grad: l.DB, State: &adam.State{T: uint64(t), M: l.MB, V: l.VB}})
 	}
-	opt, err := adam.New(options, weights, biases)
-	if err != nil {
-		return nil, err
-	}
-	opt.T = uint64(t)
-	for i, l := range n {
-		*opt.State(fmt.Sprintf("%d.W", i)) = adam.State{T: opt.T, M: l.MW, V: l.VW}
-		*opt.State(fmt.Sprintf("%d.B", i)) = adam.State{T: opt.T, M: l.MB, V: l.VB}
-	}
-	return opt, nil
+	return begin(t, options, weights, biases)
 }

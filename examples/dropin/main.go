@@ -1,10 +1,10 @@
-// Command dropin shows how package adam takes the place of the AdamW loops of Go programs that have slices of their
-// own, and measures what that gains:
+// Command dropin shows how package adam takes the place of the AdamW loops of Go programs that have
+// slices of their own, and measures what that gains:
 //
 //	go run ./examples/dropin
 //
-// flat.go, layers.go and gradients.go have a shape of such programs each, the loop before and the step after. The old
-// loop and the new steps take turns in one run, on the same slices.
+// flat.go, layers.go and gradients.go have a shape of such programs each, the loop before and the
+// step after. The old loop and the new steps take turns in one run, on the same slices.
 package main
 
 import (
@@ -15,12 +15,13 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
-	"github.com/fusedadam/adam/examples/internal/progress"
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/progress"
 )
 
 func main() {
-	quick := flag.Bool("quick", false, "a run of a few seconds: without GPT-2, which takes 3.2 GB of memory")
+	quick := flag.Bool("quick", false,
+		"a run of a few seconds: without GPT-2, which takes 3.2 GB of memory")
 	command.Run("dropin", func() error {
 		networks, each := models.All, 3*time.Second
 		if *quick {
@@ -33,12 +34,13 @@ func main() {
 // run measures all shapes of the networks, each for about the given time.
 func run(networks []models.Model, each time.Duration) error {
 	began := time.Now()
-	cores := runtime.GOMAXPROCS(0)
-	fmt.Printf("kernel %s; time of a step and how many times as fast it is as the loop before; medians of rounds in which\n"+
-		"loop and steps took turns on the same slices\n\n", adam.Kernel())
-	fmt.Printf("| | before | after, 1 worker | | after, %d workers | |\n|---|---|---|---|---|---|\n", cores)
+	fmt.Printf("kernel %s; time of a step and how many times as fast it is as the loop before;\n"+
+		"medians of rounds in which loop and steps took turns on the same slices\n\n"+
+		"| | before | after, 1 worker | | after, %d workers | |\n|---|---|---|---|---|---|\n",
+		adam.Kernel(), runtime.GOMAXPROCS(0))
 	for _, m := range networks {
-		fmt.Printf("| **%s**, %d parameters in %d tensors | | | | | |\n", m.Name, m.Parameters(), len(m.Tensors))
+		fmt.Printf("| **%s**, %d parameters in %d tensors | | | | | |\n", m.Name, m.Parameters(),
+			len(m.Tensors))
 		for _, shape := range shapes {
 			bar := progress.New(int(each.Milliseconds()), m.Name+", "+shape.name)
 			r, err := measure(shape.make(m.Tensors), each, func(took time.Duration) {

@@ -1,8 +1,9 @@
 package main
 
 import (
-	"slices"
 	"time"
+
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 // A result is the time of a step, and the ratio of that of the loop before to it.
@@ -11,9 +12,9 @@ type result struct {
 	ratio float64
 }
 
-// measure takes the times of the loop before, of the step after with one worker, and of that with all, in turn, in
-// rounds, for about so long but at least twice. It returns the medians, and tells done after each round how long it
-// has taken.
+// measure takes the times of the loop before, of the step after with one worker, and of that with
+// all, in turn, in rounds, for about so long but at least twice. It returns the medians, and tells
+// done after each round how long it has taken.
 func measure(p program, about time.Duration, done func(time.Duration)) ([3]result, error) {
 	const t = 1000 // a step in the middle of a run
 	sides := [3]stepper{func(t int, h hyper) error { p.before(t, h); return nil }}
@@ -27,21 +28,21 @@ func measure(p program, about time.Duration, done func(time.Duration)) ([3]resul
 			return [3]result{}, err
 		}
 	}
-	var times [3][]time.Duration
-	var ratios [3][]float64
-	for began := time.Now(); len(times[0]) < 2 || time.Since(began) < about; done(time.Since(began)) {
+	var times, ratios [3][]float64
+	for began := time.Now(); len(times[0]) < 2 ||
+		time.Since(began) < about; done(time.Since(began)) {
 		for i, side := range sides {
 			took, err := p.time(side, t)
 			if err != nil {
 				return [3]result{}, err
 			}
-			times[i] = append(times[i], took)
-			ratios[i] = append(ratios[i], float64(times[0][len(times[0])-1])/float64(took))
+			times[i] = append(times[i], float64(took))
+			ratios[i] = append(ratios[i], times[0][len(times[0])-1]/float64(took))
 		}
 	}
 	var results [3]result
 	for i := range results {
-		results[i] = result{median(times[i]), median(ratios[i])}
+		results[i] = result{time.Duration(stats.Median(times[i])), stats.Median(ratios[i])}
 	}
 	return results, nil
 }
@@ -69,9 +70,4 @@ func fill(g []float32) {
 	for i := range g {
 		g[i] = float32(i&15+1) * 1e-4
 	}
-}
-
-func median[T time.Duration | float64](x []T) T {
-	slices.Sort(x)
-	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }

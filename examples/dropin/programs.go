@@ -10,9 +10,11 @@ import (
 // A program is one of the shapes with slices of its own, which all its steps share.
 type program struct {
 	params, m, v [][]float32
-	grads        func() [][]float32                    // zeros, to which the next backward pass adds
-	before       func(t int, h hyper)                  // makes step t
-	after        func(t, workers int) (stepper, error) // what goes on after t steps; workers as in adam.Options
+	// zeros, to which the next backward pass adds
+	grads  func() [][]float32
+	before func(t int, h hyper) // makes step t
+	// what goes on after t steps; workers as in adam.Options
+	after func(t, workers int) (stepper, error)
 }
 
 // A stepper makes step t.
@@ -44,9 +46,11 @@ var shapes = []struct {
 	}},
 	{"slices of each layer, clipping", func(sizes []int) program {
 		n := newNetwork(sizes)
-		return n.program(func(t int, h hyper) { n.clip(); n.before(t, h) }, func(t, workers int) (stepper, error) {
-			return optimizerStep(n.optimizer(t, hypers, adam.Options{MaxNorm: 1, Workers: workers}))
-		})
+		return n.program(func(t int, h hyper) { n.clip(); n.before(t, h) },
+			func(t, workers int) (stepper, error) {
+				options := adam.Options{MaxNorm: 1, Workers: workers}
+				return optimizerStep(n.optimizer(t, hypers, options))
+			})
 	}},
 	{"sums of gradients that move", func(sizes []int) program {
 		const batches = 3
@@ -114,13 +118,15 @@ func newNetwork(sizes []int) network {
 		if len(pair) > 1 {
 			b = pair[1]
 		}
-		n = append(n, layer{make([]float32, w), make([]float32, w), make([]float32, w), make([]float32, w),
+		n = append(n, layer{make([]float32, w), make([]float32, w), make([]float32, w),
+			make([]float32, w),
 			make([]float32, b), make([]float32, b), make([]float32, b), make([]float32, b)})
 	}
 	return n
 }
 
-func (n network) program(before func(t int, h hyper), after func(t, workers int) (stepper, error)) program {
+func (n network) program(before func(t int, h hyper),
+	after func(t, workers int) (stepper, error)) program {
 	p := program{before: before, after: after}
 	var grads [][]float32
 	for _, l := range n {

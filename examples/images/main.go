@@ -1,19 +1,22 @@
-// Command images trains a convolutional network on the handwritten digits of MNIST with Gorgonia. Its solver is that of
-// adapters/gorgonia: AdamW with clipping by norm, warm-up and cosine, and decay of the weights only.
+// Command images trains a convolutional network on the handwritten digits of MNIST with Gorgonia.
+// Its solver is that of adapters/gorgonia: AdamW with clipping by norm, warm-up and cosine, and
+// decay of the weights only.
 //
 //	go run ./examples/images -plot loss.svg -picture mistakes.png
 //
-// It reaches 99.0 % of the test images in two to three minutes on two cores. The losses go to loss.svg, and the digits that
-// it takes for others to mistakes.png, as truth>guess with the probability that it gives to the guess.
+// It reaches 99.0 % of the test images in two to three minutes on two cores. The losses go to
+// loss.svg, and the digits that it takes for others to mistakes.png, as truth>guess with the
+// probability that it gives to the guess.
 //
-// Fashion-MNIST, ten kinds of clothes instead of the ten digits, is harder (90.9 %), and comes as a package of Debian:
+// Fashion-MNIST, ten kinds of clothes instead of the ten digits, is harder (90.9 %), and comes as a
+// package of Debian:
 //
 //	apt-get install dataset-fashion-mnist
 //	go run ./examples/images -data /usr/share/datasets/fashion-mnist
 //
-// A seed repeats a run bit by bit, as the checksum at the end shows: Gorgonia's sums have a fixed order whatever the number
-// of cores, and adam's kernels and any number of its workers give the same bits. On another architecture Gorgonia adds in
-// another order.
+// A seed repeats a run bit by bit, as the checksum at the end shows: Gorgonia's sums have a fixed
+// order whatever the number of cores, and adam's kernels and any number of its workers give the
+// same bits. On another architecture Gorgonia adds in another order.
 package main
 
 import (
@@ -25,7 +28,7 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
-	"github.com/fusedadam/adam/examples/internal/progress"
+	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -42,13 +45,18 @@ func main() {
 	flag.IntVar(&o.epochs, "epochs", 6, "passes over the training set")
 	flag.IntVar(&o.batch, "batch", 100, "images of one step")
 	flag.IntVar(&o.images, "images", 0, "train on the first so many images (default: all)")
-	flag.Float64Var(&o.lr, "lr", 2e-3, "highest learning rate: it rises for 1/20 of the steps, then falls along a cosine to 0")
-	flag.Float64Var(&o.clip, "clip", 1, "largest norm of the gradients: larger ones are scaled down to it; 0: none are")
+	flag.Float64Var(&o.lr, "lr", 2e-3,
+		"highest learning rate: it rises for 1/20 of the steps, then falls along a cosine to 0")
+	flag.Float64Var(&o.clip, "clip", 1,
+		"largest norm of the gradients: larger ones are scaled down to it; 0: none are")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the initial weights and of the order of the images")
-	flag.IntVar(&o.workers, "workers", 0, "goroutines that share an optimizer step (default: all cores)")
-	flag.StringVar(&o.data, "data", "", "`folder` of the four .gz files of MNIST or Fashion-MNIST (default: MNIST in the module cache)")
+	flag.IntVar(&o.workers, "workers", 0,
+		"goroutines that share an optimizer step (default: all cores)")
+	flag.StringVar(&o.data, "data", "",
+		"`folder` of (Fashion-)MNIST's four .gz files (default: MNIST in the module cache)")
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
-	flag.StringVar(&o.picture, "picture", "", "PNG `file` to draw the wrong answers to, the most confident first")
+	flag.StringVar(&o.picture, "picture", "",
+		"PNG `file` to draw the wrong answers to, the most confident first")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -epochs 2 -images 10000")
 	command.Run("images", func() error {
 		if *quick {
@@ -60,18 +68,13 @@ func main() {
 
 func run(o options) error {
 	began := time.Now()
-	train, test, err := digits.Load(o.data)
+	train, test, err := digits.Load(o.data, o.images)
 	if err != nil {
 		return err
 	}
-	if o.images < 0 || o.images > train.Count() {
-		return fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
-	}
-	if o.images > 0 {
-		train = digits.First(train, o.images)
-	}
 	if o.epochs < 1 || o.batch < 1 || o.batch > train.Count() {
-		return errors.New("-epochs and -batch must be at least 1, and a batch must not exceed the training set")
+		return errors.New(
+			"-epochs and -batch must be at least 1, and a batch must not exceed the training set")
 	}
 	t, err := newTrainer(train, standard, o)
 	if err != nil {
@@ -82,8 +85,11 @@ func run(o options) error {
 	for _, p := range t.params {
 		parameters += p.value.Size()
 	}
-	fmt.Printf("two convolutions and two dense layers, %d parameters; %d images to train on, %d to test\n", parameters, train.Count(), test.Count())
-	fmt.Printf("AdamW, batches of %d, learning rate %g with warm-up and cosine, seed %d\n", o.batch, o.lr, o.seed)
+	fmt.Printf(
+		"two convolutions and two dense layers, %d parameters; %d images to train on, %d to test\n",
+		parameters, train.Count(), test.Count())
+	fmt.Printf("AdamW, batches of %d, learning rate %g with warm-up and cosine, seed %d\n", o.batch,
+		o.lr, o.seed)
 
 	fmt.Println("\nepoch     loss   test loss   test accuracy   seconds")
 	var losses, testLosses plotter.XYs
@@ -105,7 +111,8 @@ func run(o options) error {
 		}
 		accuracy, loss := score(answers)
 		testLosses = append(testLosses, plotter.XY{X: float64(epoch + 1), Y: loss})
-		fmt.Printf("%5d   %6.4f   %9.4f   %11.2f %%   %7.2f\n", epoch+1, sum/float64(t.perEpoch), loss, 100*accuracy, (t.trainTime - before).Seconds())
+		fmt.Printf("%5d   %6.4f   %9.4f   %11.2f %%   %7.2f\n", epoch+1, sum/float64(t.perEpoch),
+			loss, 100*accuracy, (t.trainTime - before).Seconds())
 	}
 	report(t, answers, time.Since(began))
 	if o.plot != "" {
@@ -123,7 +130,8 @@ func report(t *trainer, answers []answer, total time.Duration) {
 	accuracy, _ := score(answers)
 	train, solver := t.trainTime.Seconds(), t.solverTime.Seconds()
 	fmt.Printf("\ntest accuracy  %.2f %%\n", 100*accuracy)
-	fmt.Printf("total time     %.1f s, %.1f s of it training: %.0f images a second\n", total.Seconds(), train, float64(t.made())*float64(t.batch)/train)
+	fmt.Printf("total time     %.1f s, %.1f s of it training: %.0f images a second\n",
+		total.Seconds(), train, float64(t.made())*float64(t.batch)/train)
 	fmt.Printf("optimizer      %.2f s, %.0f µs a step, %.2f %% of the training, kernel %s\n",
 		solver, solver/float64(t.made())*1e6, 100*solver/train, adam.Kernel())
 	fmt.Printf("checksum of the parameters: %08x\n", t.checksum())

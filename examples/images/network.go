@@ -13,7 +13,8 @@ import (
 // kernel is the side of the square of pixels that a convolution looks at.
 const kernel = 5
 
-// sizes of a network: the side of its images, the channels of its two convolutions and its hidden units.
+// sizes of a network: the side of its images, the channels of its two convolutions and its hidden
+// units.
 type sizes struct{ side, conv1, conv2, hidden int }
 
 // standard has 215 370 parameters, most of them in the hidden layer.
@@ -34,12 +35,14 @@ type parameter struct {
 
 func isBias(name string) bool { return strings.HasSuffix(name, ".bias") }
 
-// newParameters returns the parameters in the order in which the layers take them: normal random weights with the
-// variance 2/inputs, by which rectified linear units keep that of the signal (He et al., 2015), and biases of 0.
+// newParameters returns the parameters in the order in which the layers take them: normal random
+// weights with the variance 2/inputs, by which rectified linear units keep that of the signal (He
+// et al., 2015), and biases of 0.
 func newParameters(rng *rand.Rand, s sizes) []parameter {
 	var params []parameter
 	add := func(name string, shape ...int) {
-		params = append(params, parameter{name, tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))})
+		params = append(params,
+			parameter{name, tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))})
 	}
 	weight := func(name string, inputs int, shape ...int) {
 		add(name, shape...)
@@ -59,25 +62,30 @@ func newParameters(rng *rand.Rand, s sizes) []parameter {
 	return params
 }
 
-// network is the graph of two convolutions, a hidden layer and the output for a batch of images, and the machine
-// that runs it. The size of the batch is part of a graph.
+// network is the graph of two convolutions, a hidden layer and the output for a batch of images,
+// and the machine that runs it. The size of the batch is part of a graph.
 type network struct {
-	images  *tensor.Dense  // read by run: batch × 1 × side × side
-	targets *tensor.Dense  // as well, where there is a loss: batch × Classes × 1, -1/batch for the label of an image, else 0
+	images *tensor.Dense // read by run: batch × 1 × side × side
+	// as well, where there is a loss: batch × Classes × 1, -1/batch for the label of an image, else
+	// 0
+	targets *tensor.Dense
 	params  gorgonia.Nodes // their gradients, where there is a loss, are added to by run
 	logits  *gorgonia.Node // set by run: batch × Classes
 	loss    *gorgonia.Node // set by run: mean of the batch; nil in a network without it
 	machine gorgonia.VM
 }
 
-// newNetwork returns a network with the given parameters, with a loss and gradients only if they are asked for.
+// newNetwork returns a network with the given parameters, with a loss and gradients only if they
+// are asked for.
 func newNetwork(params []parameter, s sizes, batch int, withLoss bool) (*network, error) {
 	g := gorgonia.NewGraph()
 	must := gorgonia.Must
 	node := func(name string, v *tensor.Dense) *gorgonia.Node {
-		return gorgonia.NewTensor(g, tensor.Float32, v.Dims(), gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
+		return gorgonia.NewTensor(g, tensor.Float32, v.Dims(), gorgonia.WithShape(v.Shape()...),
+			gorgonia.WithName(name), gorgonia.WithValue(v))
 	}
-	n := &network{images: tensor.New(tensor.WithShape(batch, 1, s.side, s.side), tensor.Of(tensor.Float32))}
+	n := &network{images: tensor.New(tensor.WithShape(batch, 1, s.side, s.side),
+		tensor.Of(tensor.Float32))}
 	for _, p := range params {
 		n.params = append(n.params, node(p.name, p.value))
 	}
@@ -85,7 +93,8 @@ func newNetwork(params []parameter, s sizes, batch int, withLoss bool) (*network
 
 	// Strides take the place of pooling, before which a convolution would have four times the work.
 	conv := func(x, weight, bias *gorgonia.Node) *gorgonia.Node {
-		y := must(gorgonia.Conv2d(x, weight, tensor.Shape{kernel, kernel}, []int{kernel / 2, kernel / 2}, []int{2, 2}, []int{1, 1}))
+		y := must(gorgonia.Conv2d(x, weight, tensor.Shape{kernel, kernel},
+			[]int{kernel / 2, kernel / 2}, []int{2, 2}, []int{1, 1}))
 		return must(gorgonia.Rectify(must(gorgonia.BroadcastAdd(y, bias, nil, []byte{0, 2, 3}))))
 	}
 	dense := func(x, weight, bias *gorgonia.Node) *gorgonia.Node {
@@ -101,8 +110,9 @@ func newNetwork(params []parameter, s sizes, batch int, withLoss bool) (*network
 		return n, nil
 	}
 
-	// Along the last axis, LogSoftMax of gorgonia.org/tensor v0.9.24 takes the first logit of the batch for the first of
-	// each row when it looks for the largest, and ends in NaN where they lie far apart. So the classes are not the last.
+	// Along the last axis, LogSoftMax of gorgonia.org/tensor v0.9.24 takes the first logit of the
+	// batch for the first of each row when it looks for the largest, and ends in NaN where they lie
+	// far apart. So the classes are not the last.
 	shape := tensor.Shape{batch, digits.Classes, 1}
 	n.targets = tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
 	logs := must(gorgonia.LogSoftMax(must(gorgonia.Reshape(n.logits, shape)), 1))

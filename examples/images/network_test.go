@@ -12,7 +12,8 @@ import (
 // small is a network of which every gradient can be checked. Its side is odd twice.
 var small = sizes{side: 9, conv1: 2, conv2: 3, hidden: 4}
 
-// loops computes the network of params for one image in plain loops and float64, and returns its logits.
+// loops computes the network of params for one image in plain loops and float64, and returns its
+// logits.
 func loops(params []parameter, s sizes, image []float32) []float64 {
 	at := func(param, i int) float64 { return float64(params[param].value.Float32s()[i]) }
 	x, channels, side := widen(image), 1, s.side
@@ -28,7 +29,8 @@ func loops(params []parameter, s sizes, image []float32) []float64 {
 							for j := range kernel {
 								r, k := 2*row+i-kernel/2, 2*column+j-kernel/2
 								if r >= 0 && r < side && k >= 0 && k < side {
-									sum += x[(c*side+r)*side+k] * at(2*layer, ((o*channels+c)*kernel+i)*kernel+j)
+									sum += x[(c*side+r)*side+k] * at(2*layer,
+										((o*channels+c)*kernel+i)*kernel+j)
 								}
 							}
 						}
@@ -111,8 +113,9 @@ func mustRun(t *testing.T, n *network) {
 	}
 }
 
-// The logits and the loss are those of plain loops, also after the parameters have changed, and where the first logit
-// of an image is so much larger than all those of the first image that a LogSoftMax with the wrong maximum overflows.
+// The logits and the loss are those of plain loops, also after the parameters have changed, and
+// where the first logit of an image is so much larger than all those of the first image that a
+// LogSoftMax with the wrong maximum overflows.
 func TestForward(t *testing.T) {
 	labels := []int{3, 0, 9, 9}
 	for _, s := range []sizes{small, standard} {
@@ -138,16 +141,19 @@ func TestForward(t *testing.T) {
 				want += crossEntropy(z, label) / float64(len(labels))
 				for j, v := range z {
 					largest = max(largest, math.Abs(v))
-					for name, n := range map[string]*network{"trained": trained, "classifier": classifier} {
+					for name, n := range map[string]*network{"trained": trained,
+						"classifier": classifier} {
 						got := float64(n.logits.Value().Data().([]float32)[i*digits.Classes+j])
 						if !(math.Abs(got-v) <= 2e-6*max(1, largest)) {
-							t.Errorf("%v, weights times %v, %s, image %d: logit %d is %v, want %v", s, scale, name, i, j, got, v)
+							t.Errorf("%v, weights times %v, %s, image %d: logit %d is %v, want %v",
+								s, scale, name, i, j, got, v)
 						}
 					}
 				}
 			}
 			t.Logf("largest logit %.3g, loss %.4g", largest, want)
-			if got := float64(trained.loss.Value().Data().(float32)); !(math.Abs(got-want) <= 2e-6*max(1, want)) {
+			got := float64(trained.loss.Value().Data().(float32))
+			if !(math.Abs(got-want) <= 2e-6*max(1, want)) {
 				t.Errorf("%v, weights times %v: loss %v, want %v", s, scale, got, want)
 			}
 		}
@@ -161,7 +167,8 @@ func TestGradients(t *testing.T) {
 	loss := func() float64 {
 		sum, pixels := 0.0, small.side*small.side
 		for i, label := range labels {
-			sum += crossEntropy(loops(params, small, n.images.Float32s()[i*pixels:][:pixels]), label)
+			sum += crossEntropy(loops(params, small, n.images.Float32s()[i*pixels:][:pixels]),
+				label)
 		}
 		return sum / float64(len(labels))
 	}
@@ -171,6 +178,7 @@ func TestGradients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gradcheck.Check(t, p.name, p.value.Float32s(), grad.Data().([]float32), 1e-4, 1e-5, loss, func() {})
+		gradcheck.Check(t, p.name, p.value.Float32s(), grad.Data().([]float32), 1e-4, 1e-5, loss,
+			func() {})
 	}
 }

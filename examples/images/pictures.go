@@ -11,9 +11,11 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// drawLosses draws the losses of the training's steps, smoothed, and those of the test set, over the epochs.
+// drawLosses draws the losses of the training's steps, smoothed, and those of the test set, over
+// the epochs.
 func drawLosses(path string, train, test plotter.XYs) error {
-	return plots.Save(path, "Convolutional network on Gorgonia, AdamW by adam", "epoch", "loss", true,
+	return plots.Save(path, "Convolutional network on Gorgonia, AdamW by adam", "epoch", "loss",
+		true,
 		plots.Curve{Name: "training, smoothed", XY: plots.Smooth(train, 0.97)},
 		plots.Curve{Name: "test", XY: test})
 }
@@ -21,8 +23,8 @@ func drawLosses(path string, train, test plotter.XYs) error {
 // most is the largest number of images in a picture.
 const most = 60
 
-// drawMistakes draws the images of set that were classified wrongly, with truth, guess and confidence, beginning
-// with those of which the network was most confident.
+// drawMistakes draws the images of set that were classified wrongly, with truth, guess and
+// confidence, beginning with those of which the network was most confident.
 func drawMistakes(path string, set *GoMNIST.Set, answers []answer) error {
 	wrong := mistakes(answers)
 	wrong = wrong[:min(most, len(wrong))]
@@ -43,6 +45,7 @@ func mistakes(answers []answer) []answer {
 			wrong = append(wrong, a)
 		}
 	}
-	slices.SortStableFunc(wrong, func(a, b answer) int { return cmp.Compare(b.confidence, a.confidence) })
+	slices.SortStableFunc(wrong,
+		func(a, b answer) int { return cmp.Compare(b.confidence, a.confidence) })
 	return wrong
 }

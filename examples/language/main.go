@@ -1,17 +1,19 @@
-// Command language trains a character-level transformer, in the shape of the ports of llm.c: parameters, gradients and both
-// moments lie in one slice each, the layers are written over blas32, and the tensors that the Optimizer of package adam
-// knows are named parts of these slices. It clips by norm, has a warm-up and a cosine, and lets only the
-// weights of dense layers decay. The text is Newton's Opticks, which comes with Go's sources.
+// Command language trains a character-level transformer, in the shape of the ports of llm.c:
+// parameters, gradients and both moments lie in one slice each, the layers are written over blas32,
+// and the tensors that the Optimizer of package adam knows are named parts of these slices. It
+// clips by norm, has a warm-up and a cosine, and lets only the weights of dense layers decay. The
+// text is Newton's Opticks, which comes with Go's sources.
 //
 //	go run ./examples/language -plot loss.svg
 //
-// The measure is bits per character on the last tenth of the text, which is held out. It is compared with a 5-gram
-// model with the interpolation of Witten and Bell, which is counted from the same nine tenths and predicts the same
-// characters. The network gets to 2.06 bits in 320 seconds of CPU time, which the cores share; the 5-gram model needs
-// 2.19. At the end, the network writes a sample.
+// The measure is bits per character on the last tenth of the text, which is held out. It is
+// compared with a 5-gram model with the interpolation of Witten and Bell, which is counted from the
+// same nine tenths and predicts the same characters. The network gets to 2.06 bits in 320 seconds
+// of CPU time, which the cores share; the 5-gram model needs 2.19. At the end, the network writes a
+// sample.
 //
-// A seed repeats a run bit by bit with any number of cores, as the checksum at the end shows. On another architecture
-// gonum adds in another order.
+// A seed repeats a run bit by bit with any number of cores, as the checksum at the end shows. On
+// another architecture gonum adds in another order.
 package main
 
 import (
@@ -24,7 +26,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/plots"
-	"github.com/fusedadam/adam/examples/internal/progress"
+	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -41,15 +43,20 @@ func main() {
 	var o options
 	flag.IntVar(&o.steps, "steps", 24000, "optimizer steps")
 	flag.IntVar(&o.batch, "batch", 4, "sequences of one step, which goroutines share")
-	flag.IntVar(&o.context, "context", 64, "characters of a sequence: the network sees no more of them")
+	flag.IntVar(&o.context, "context", 64,
+		"characters of a sequence: the network sees no more of them")
 	flag.IntVar(&o.width, "width", 64, "width of the residual stream")
 	flag.IntVar(&o.heads, "heads", 2, "attention heads, which divide the width")
 	flag.IntVar(&o.layers, "layers", 2, "transformer blocks")
-	flag.Float64Var(&o.lr, "lr", 4e-3, "highest learning rate: it rises for 1/20 of the steps, then falls along a cosine to 0")
-	flag.Uint64Var(&o.seed, "seed", 1, "seed of the initial weights, of the places in the text to train on, and of the sample")
+	flag.Float64Var(&o.lr, "lr", 4e-3,
+		"highest learning rate: it rises for 1/20 of the steps, then falls along a cosine to 0")
+	flag.Uint64Var(&o.seed, "seed", 1,
+		"seed of the initial weights, of the places in the text to train on, and of the sample")
 	flag.IntVar(&o.sample, "sample", 600, "characters to write at the end")
-	flag.Float64Var(&o.temperature, "temperature", 0.8, "of the sample: 1 draws from the network's probabilities, 0 takes the most probable character")
-	flag.StringVar(&o.data, "data", "", "text `file` in UTF-8 (default: the Opticks in the folder that go env GOROOT names)")
+	flag.Float64Var(&o.temperature, "temperature", 0.8,
+		"of the sample: 1 draws from the network's probabilities, 0 takes the likeliest character")
+	flag.StringVar(&o.data, "data", "",
+		"text `file` in UTF-8 (default: the Opticks in the folder that go env GOROOT names)")
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 2000")
 	command.Run("language", func() error {
@@ -60,8 +67,8 @@ func main() {
 	})
 }
 
-// A run looks at the part held out after each twelfth of its steps, but after no fewer than these: one look takes as long
-// as about 200 steps.
+// A run looks at the part held out after each twelfth of its steps, but after no fewer than these:
+// one look takes as long as about 200 steps.
 const fewest = 500
 
 func run(o options) error {
@@ -74,16 +81,21 @@ func run(o options) error {
 		return err
 	}
 	if text.held <= o.context {
-		return fmt.Errorf("%d characters to train on are too few for -context %d", text.held, o.context)
+		return fmt.Errorf("%d characters to train on are too few for -context %d", text.held,
+			o.context)
 	}
 	t, err := newTrainer(text, o)
 	if err != nil {
 		return err
 	}
 	defer t.opt.Close()
-	fmt.Printf("transformer of %d blocks, %d wide, %d parameters; %d characters to train on, %d held out, an alphabet of %d\n",
-		o.layers, o.width, len(t.net.memory.Values), text.held, len(text.ids)-text.held, len(text.alphabet))
-	fmt.Printf("AdamW, batches of %d sequences of %d, learning rate %g with warm-up and cosine, seed %d\n", o.batch, o.context, o.lr, o.seed)
+	fmt.Printf("transformer of %d blocks, %d wide, %d parameters; "+
+		"%d characters to train on, %d held out, an alphabet of %d\n",
+		o.layers, o.width, len(t.net.memory.Values), text.held, len(text.ids)-text.held,
+		len(text.alphabet))
+	fmt.Printf(
+		"AdamW, batches of %d sequences of %d, learning rate %g with warm-up and cosine, seed %d\n",
+		o.batch, o.context, o.lr, o.seed)
 	count := func(n int) float64 {
 		return newNgram(n, len(text.alphabet), text.ids[:text.held]).bits(text.ids, text.held)
 	}
@@ -106,13 +118,15 @@ func run(o options) error {
 		if step%every == 0 || step == o.steps {
 			held = append(held, plotter.XY{X: float64(step), Y: t.heldOut()})
 			bar.Clear()
-			fmt.Printf("%6d   %18.3f   %8.3f   %7.1f\n", step, sum/float64(steps), held[len(held)-1].Y, t.trainTime.Seconds())
+			fmt.Printf("%6d   %18.3f   %8.3f   %7.1f\n", step, sum/float64(steps),
+				held[len(held)-1].Y, t.trainTime.Seconds())
 			sum, steps = 0, 0
 		}
 	}
 	report(t, held[len(held)-1].Y, unigram, fivegram, time.Since(began))
 	if o.sample > 0 {
-		fmt.Printf("\nsample, temperature %g:\n\n%s\n", o.temperature, t.sample(o.sample, o.temperature))
+		fmt.Printf("\nsample, temperature %g:\n\n%s\n", o.temperature,
+			t.sample(o.sample, o.temperature))
 	}
 	if o.plot != "" {
 		return drawLosses(o.plot, losses, held, fivegram)
@@ -135,10 +149,13 @@ func (o *options) validate() error {
 func report(t *trainer, bits, unigram, fivegram float64, total time.Duration) {
 	train, optimizer := t.trainTime.Seconds(), t.adamTime.Seconds()
 	steps := float64(t.opt.T)
-	fmt.Printf("\nbits per character, held out   %.3f; 5-gram %.3f, 1-gram %.3f\n", bits, fivegram, unigram)
-	fmt.Printf("total time                     %.1f s, %.1f s of it training: %.0f characters a second\n",
+	fmt.Printf("\nbits per character, held out   %.3f; 5-gram %.3f, 1-gram %.3f\n", bits, fivegram,
+		unigram)
+	fmt.Printf(
+		"total time                     %.1f s, %.1f s of it training: %.0f characters a second\n",
 		total.Seconds(), train, steps*float64(len(t.inputs))/train)
-	fmt.Printf("optimizer                      %.2f s, %.0f µs a step, %.2f %% of the training, kernel %s\n",
+	fmt.Printf(
+		"optimizer                      %.2f s, %.0f µs a step, %.2f %% of it, kernel %s\n",
 		optimizer, optimizer/steps*1e6, 100*optimizer/train, adam.Kernel())
 	fmt.Printf("checksum of the parameters     %08x\n", checksum.Of(t.net.memory.Values))
 }
@@ -155,5 +172,6 @@ func drawLosses(path string, losses, held plotter.XYs, fivegram float64) error {
 	return plots.Save(path, "Character-level transformer", "step", "bits per character", false,
 		plots.Curve{Name: "training", XY: train},
 		plots.Curve{Name: "held out", XY: held},
-		plots.Curve{Name: "5-gram, held out", XY: plotter.XYs{{X: 0, Y: fivegram}, {X: last, Y: fivegram}}})
+		plots.Curve{Name: "5-gram, held out",
+			XY: plotter.XYs{{X: 0, Y: fivegram}, {X: last, Y: fivegram}}})
 }

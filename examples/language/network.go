@@ -20,17 +20,18 @@ type size struct {
 
 // parameters returns their number.
 func (s size) parameters() int {
-	block := 2*layers.LayerNormSize(s.width) + layers.DenseSize(s.width, 3*s.width) + layers.DenseSize(s.width, s.width) +
+	block := 2*layers.LayerNormSize(s.width) + layers.DenseSize(s.width, 3*s.width) +
+		layers.DenseSize(s.width, s.width) +
 		layers.DenseSize(s.width, 4*s.width) + layers.DenseSize(4*s.width, s.width)
 	return layers.EmbeddingSize(s.alphabet+s.context, s.width) + s.layers*block +
 		layers.LayerNormSize(s.width) + layers.DenseSize(s.width, s.alphabet)
 }
 
-// network is a transformer that predicts each next character of a sequence from those before it: that of GPT-2,
-// small, and with a matrix of its own for the output.
+// network is a transformer that predicts each next character of a sequence from those before it:
+// that of GPT-2, small, and with a matrix of its own for the output.
 //
-// Each sequence of a batch has a replica, and they work at the same time. Their gradients are added in their order,
-// so the result has the same bits with any number of cores.
+// Each sequence of a batch has a replica, and they work at the same time. Their gradients are added
+// in their order, so the result has the same bits with any number of cores.
 type network struct {
 	size
 	memory   *layers.Memory // of all parameters, and of their gradients by the mean loss of a batch
@@ -49,8 +50,8 @@ func newNetwork(s size, seed uint64, batch int) *network {
 	return n
 }
 
-// params returns all tensors. Those that decay are the weights of the dense layers; as usual with GPT-2, biases,
-// gains and embeddings do not.
+// params returns all tensors. Those that decay are the weights of the dense layers; as usual with
+// GPT-2, biases, gains and embeddings do not.
 func (n *network) params() (decaying, others []adam.Param) {
 	for _, p := range n.memory.Params() {
 		layer, tensor, _ := strings.Cut(p.Name, ".")
@@ -63,8 +64,8 @@ func (n *network) params() (decaying, others []adam.Param) {
 	return decaying, others
 }
 
-// gradients sets the gradients of all parameters and returns the loss: both are means over the characters of the batch,
-// whose sequences lie one after the other in inputs and in targets.
+// gradients sets the gradients of all parameters and returns the loss: both are means over the
+// characters of the batch, whose sequences lie one after the other in inputs and in targets.
 func (n *network) gradients(inputs, targets []int) float64 {
 	losses := make([]float64, len(n.replicas))
 	n.each(func(i int, r *replica) {
@@ -102,8 +103,8 @@ const (
 	positions = "positions"
 )
 
-// replica has the layers of a network, over the parameters that all replicas share, with its own gradients, and the
-// activations of one sequence.
+// replica has the layers of a network, over the parameters that all replicas share, with its own
+// gradients, and the activations of one sequence.
 type replica struct {
 	memory            *layers.Memory
 	tokens, positions *layers.Embedding
@@ -118,8 +119,8 @@ type replica struct {
 	work   derivatives
 }
 
-// derivatives are those by the residual stream, by what a normalization or attention gives, by the projections, and by
-// the hidden units. All blocks use the same matrices.
+// derivatives are those by the residual stream, by what a normalization or attention gives, by the
+// projections, and by the hidden units. All blocks use the same matrices.
 type derivatives struct {
 	dx, dinput, dprojections, dhidden blas32.General
 }
@@ -136,7 +137,8 @@ func newReplica(s size, values []float32, rng *rand.Rand) *replica {
 		last:      matrix(s.width),
 		z:         matrix(s.alphabet),
 		dz:        matrix(s.alphabet),
-		work:      derivatives{matrix(s.width), matrix(s.width), matrix(3 * s.width), matrix(4 * s.width)},
+		work: derivatives{matrix(s.width), matrix(s.width), matrix(3 * s.width),
+			matrix(4 * s.width)},
 	}
 	for i := range s.layers {
 		r.blocks = append(r.blocks, newBlock(m, rng, fmt.Sprintf("block%d", i), s))
@@ -144,7 +146,8 @@ func newReplica(s size, values []float32, rng *rand.Rand) *replica {
 	}
 	r.norm = layers.NewLayerNorm(m, "norm", s.width)
 	r.output = layers.NewDense(m, rng, "output", s.width, s.alphabet)
-	layers.Normal(rng, r.output.W.Data, 0.02) // at first, all characters are almost equally probable
+	// at first, all characters are almost equally probable
+	layers.Normal(rng, r.output.W.Data, 0.02)
 	for i := range s.context {
 		r.order = append(r.order, i)
 	}
@@ -165,7 +168,8 @@ func (r *replica) forward(ids []int) blas32.General {
 	return r.z
 }
 
-// gradients sets the gradients of the replica and returns the loss: both are means over the characters of a sequence.
+// gradients sets the gradients of the replica and returns the loss: both are means over the
+// characters of a sequence.
 func (r *replica) gradients(inputs, targets []int) float64 {
 	loss := layers.CrossEntropy(r.forward(inputs), targets, r.dz)
 	r.output.Backward(r.last, r.dz)
@@ -180,8 +184,8 @@ func (r *replica) gradients(inputs, targets []int) float64 {
 	return loss
 }
 
-// block adds to the residual stream what attention gives, and then what a network with one hidden layer does, each
-// of which sees the stream normalized.
+// block adds to the residual stream what attention gives, and then what a network with one hidden
+// layer does, each of which sees the stream normalized.
 type block struct {
 	norm1     *layers.LayerNorm
 	qkv       *layers.Dense
@@ -193,7 +197,8 @@ type block struct {
 
 	input1, projections, heads blas32.General // what norm1, qkv and attention give
 	middle                     blas32.General // the stream between the two
-	input2, slopes, hidden     blas32.General // what norm2 gives; of the hidden units, derivatives and values
+	// what norm2 gives; of the hidden units, derivatives and values
+	input2, slopes, hidden blas32.General
 }
 
 func newBlock(m *layers.Memory, rng *rand.Rand, name string, s size) *block {
@@ -214,7 +219,8 @@ func newBlock(m *layers.Memory, rng *rand.Rand, name string, s size) *block {
 		slopes:      matrix(4 * s.width),
 		hidden:      matrix(4 * s.width),
 	}
-	// The variance is 1/inputs, and smaller for what is added to the stream, the more often that is done, as with GPT-2.
+	// The variance is 1/inputs, and smaller for what is added to the stream, the more often that is
+	// done, as with GPT-2.
 	deviation := 1 / math.Sqrt(float64(s.width))
 	share := 1 / math.Sqrt(float64(2*s.layers))
 	layers.Normal(rng, b.qkv.W.Data, deviation)
@@ -239,7 +245,8 @@ func (b *block) forward(x, y blas32.General) {
 	add(b.middle.Data, y.Data)
 }
 
-// backward turns d.dx, the derivative by the stream after the block, into that by x, the stream before it.
+// backward turns d.dx, the derivative by the stream after the block, into that by x, the stream
+// before it.
 func (b *block) backward(x blas32.General, d derivatives) {
 	b.contract.Backward(b.hidden, d.dx)
 	b.contract.BackwardInput(d.dx, d.dhidden)

@@ -20,7 +20,8 @@ func random(rng *rand.Rand, s size, n int) []int {
 	return ids
 }
 
-// The gradients of the whole network, of three sequences, agree with central differences of the loss.
+// The gradients of the whole network, of three sequences, agree with central differences of the
+// loss.
 func TestGradients(t *testing.T) {
 	const batch = 3
 	n := newNetwork(tiny, 1, batch)
@@ -37,7 +38,8 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-// A character changes the prediction at its place and those after it, and leaves those before it the same to the bit.
+// A character changes the prediction at its place and those after it, and leaves those before it
+// the same to the bit.
 func TestCausality(t *testing.T) {
 	r := newNetwork(tiny, 1, 1).replicas[0]
 	ids := random(rand.New(rand.NewPCG(3, 0)), tiny, tiny.context)
@@ -48,7 +50,8 @@ func TestCausality(t *testing.T) {
 		for i := range after.Rows {
 			same := slices.Equal(layers.Row(after, i), before[i*tiny.alphabet:][:tiny.alphabet])
 			if want := i < changed; same != want {
-				t.Errorf("character %d changed, position %d: the same logits: %v, want %v", changed, i, same, want)
+				t.Errorf("character %d changed, position %d: the same logits: %v, want %v", changed,
+					i, same, want)
 			}
 		}
 	}
@@ -71,7 +74,8 @@ func TestParams(t *testing.T) {
 		}
 	}
 	for i := range n.memory.Values {
-		if n.memory.Values[i] != 7 || n.memory.Grads[i] != 7 || n.replicas[1].memory.Values[i] != 7 {
+		if n.memory.Values[i] != 7 || n.memory.Grads[i] != 7 ||
+			n.replicas[1].memory.Values[i] != 7 {
 			t.Fatalf("parameter %d belongs to no tensor, or not to all replicas", i)
 		}
 	}

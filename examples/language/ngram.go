@@ -8,8 +8,8 @@ import "math"
 //
 //	p(c | context) = (N(c) + K·p(c | context without its first character)) / (N + K)
 //
-// A context never seen has the probabilities of the shorter one; below the empty context all characters of the
-// alphabet are equally probable.
+// A context never seen has the probabilities of the shorter one; below the empty context all
+// characters of the alphabet are equally probable.
 type ngram struct {
 	n, alphabet int
 	root        *node
@@ -65,7 +65,8 @@ func (m *ngram) probability(before []int, id int) float64 {
 	return p
 }
 
-// bits returns the mean over ids[begin:] of the bits that a character takes, -log₂ of its probability.
+// bits returns the mean over ids[begin:] of the bits that a character takes, -log₂ of its
+// probability.
 func (m *ngram) bits(ids []int, begin int) float64 {
 	sum := 0.0
 	for i := begin; i < len(ids); i++ {

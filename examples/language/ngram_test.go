@@ -19,14 +19,16 @@ func TestNgram(t *testing.T) {
 	}{
 		{nil, a, pa}, {nil, b, pa}, {nil, c, pc},
 		{[]int{a}, b, (2 + pa) / 3}, {[]int{a}, a, pa / 3}, {[]int{a}, c, pc / 3}, // a: twice b
-		{[]int{b}, a, (1 + pa) / 2}, {[]int{a, b}, a, (1 + pa) / 2}, // b: once a; what lies further back does not count
+		// b: once a; what lies further back does not count
+		{[]int{b}, a, (1 + pa) / 2}, {[]int{a, b}, a, (1 + pa) / 2},
 		{[]int{c}, a, pa}, // never seen
 	} {
 		if got := m.probability(test.before, test.id); math.Abs(got-test.want) > 1e-12 {
 			t.Errorf("p(%d after %v) = %v, want %v", test.id, test.before, got, test.want)
 		}
 	}
-	if got, want := m.bits([]int{a, b, a}, 1), -(math.Log2((2+pa)/3)+math.Log2((1+pa)/2))/2; math.Abs(got-want) > 1e-12 {
+	if got, want := m.bits([]int{a, b, a}, 1),
+		-(math.Log2((2+pa)/3)+math.Log2((1+pa)/2))/2; math.Abs(got-want) > 1e-12 {
 		t.Errorf("%v bits, want %v", got, want)
 	}
 }

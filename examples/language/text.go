@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// text is a text as the indices of its characters in an alphabet: its first characters are to train on, the
-// others are held out.
+// text is a text as the indices of its characters in an alphabet: its first characters are to train
+// on, the others are held out.
 type text struct {
-	ids      []int
-	held     int    // index of the first character held out
-	alphabet []rune // the characters of the training part in order, after one that stands for all others
+	ids  []int
+	held int // index of the first character held out
+	// the characters of the training part in order, after one that stands for all others
+	alphabet []rune
 }
 
-// other stands for every character that does not occur in the training part. The models must give it a
-// probability, but do not have to say which character it is.
+// other stands for every character that does not occur in the training part. The models must give
+// it a probability, but do not have to say which character it is.
 const other = '\uFFFD'
 
 // newText splits s into characters and holds out the last tenth.
@@ -55,7 +56,8 @@ func load(path string) (text, error) {
 	if path == "" {
 		root, err := exec.Command("go", "env", "GOROOT").Output()
 		if err != nil {
-			return text{}, fmt.Errorf("cannot find Go's sources, which hold the text: go env GOROOT: %w; name a text with -data", err)
+			return text{}, fmt.Errorf("no Go sources, which hold the text, by go env GOROOT: %w; "+
+				"name a text with -data", err)
 		}
 		path = filepath.Join(strings.TrimSpace(string(root)), filepath.FromSlash(opticks))
 	}

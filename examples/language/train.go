@@ -8,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 )
 
@@ -28,11 +29,13 @@ type trainer struct {
 }
 
 func newTrainer(t text, o options) (*trainer, error) {
-	s := size{alphabet: len(t.alphabet), context: o.context, width: o.width, heads: o.heads, layers: o.layers}
+	s := size{alphabet: len(t.alphabet), context: o.context, width: o.width, heads: o.heads,
+		layers: o.layers}
 	net := newNetwork(s, o.seed, o.batch)
 	decaying, others := net.params()
 	config := adam.DefaultW()
-	config.Beta2 = 0.99 // the steps are small, and their gradients change faster than 0.999 can follow
+	// the steps are small, and their gradients change faster than 0.999 can follow
+	config.Beta2 = 0.99
 	config.WeightDecay = 0.1
 	noDecay := config
 	noDecay.WeightDecay = 0
@@ -50,13 +53,15 @@ func newTrainer(t text, o options) (*trainer, error) {
 		m:       m,
 		v:       v,
 		opt:     opt,
-		rate:    schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, o.steps-warm)),
+		rate: schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
+			schedule.Cosine(1, 0, o.steps-warm)),
 		inputs:  make([]int, o.batch*o.context),
 		targets: make([]int, o.batch*o.context),
 	}, nil
 }
 
-// flattenMoments lays the moments of all tensors into two slices, in the order of the parameters, as llm.c has them.
+// flattenMoments lays the moments of all tensors into two slices, in the order of the parameters,
+// as llm.c has them.
 func flattenMoments(opt *adam.Optimizer, memory *layers.Memory) (m, v []float32) {
 	m, v = make([]float32, len(memory.Values)), make([]float32, len(memory.Values))
 	at := 0
@@ -69,8 +74,8 @@ func flattenMoments(opt *adam.Optimizer, memory *layers.Memory) (m, v []float32)
 	return m, v
 }
 
-// step makes the next step, on sequences from random places of the training part, and returns their loss before it, in
-// bits per character.
+// step makes the next step, on sequences from random places of the training part, and returns their
+// loss before it, in bits per character.
 func (t *trainer) step() (bits float64, err error) {
 	start := time.Now()
 	defer func() { t.trainTime += time.Since(start) }()
@@ -108,9 +113,10 @@ func (t *trainer) update() error {
 // window is a sequence of inputs from begin on, of whose predictions those from row first on count.
 type window struct{ begin, first int }
 
-// windows covers a text of n characters so that each from held on is predicted once, from a window of context
-// characters of which at least half come before it. So windows begin half a window apart, the first of them in the
-// training part, as the context of an n-gram does; the last is moved back to end where the text does.
+// windows covers a text of n characters so that each from held on is predicted once, from a window
+// of context characters of which at least half come before it. So windows begin half a window
+// apart, the first of them in the training part, as the context of an n-gram does; the last is
+// moved back to end where the text does.
 func windows(held, n, context int) []window {
 	var all []window
 	for next := held; next < n; {
@@ -141,8 +147,9 @@ func (t *trainer) heldOut() float64 {
 	return sum / math.Ln2 / float64(len(t.text.ids)-t.text.held)
 }
 
-// sample goes on from the end of the training part for n characters, each drawn from the probabilities of the network
-// to the power of 1/temperature. With temperature 0 it takes the most probable one.
+// sample goes on from the end of the training part for n characters, each drawn from the
+// probabilities of the network to the power of 1/temperature. With temperature 0 it takes the most
+// probable one.
 func (t *trainer) sample(n int, temperature float64) string {
 	rng := rand.New(rand.NewPCG(t.seed, math.MaxUint64))
 	ids := slices.Clone(t.text.ids[t.text.held-t.context : t.text.held])
@@ -155,7 +162,7 @@ func (t *trainer) sample(n int, temperature float64) string {
 
 // draw returns an index of z, with the probabilities of its softmax to the power of 1/temperature.
 func draw(rng *rand.Rand, z []float32, temperature float64) int {
-	best := layers.Argmax(z)
+	best := stats.Argmax(z)
 	if temperature == 0 {
 		return best
 	}

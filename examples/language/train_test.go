@@ -25,15 +25,17 @@ func mustTrainer(t *testing.T, text text, o options) *trainer {
 	return tr
 }
 
-// A short run of a network so large that workers share its steps brings the loss, at first about that of an alphabet whose
-// characters are equally probable, below two thirds, and that of the part held out too. Its recorded steps, made again with
-// every kernel and other numbers of workers, end in the same bits. So does a second run, on one core.
+// A short run of a network so large that workers share its steps brings the loss, at first about
+// that of an alphabet whose characters are equally probable, below two thirds, and that of the part
+// held out too. Its recorded steps, made again with every kernel and other numbers of workers, end
+// in the same bits. So does a second run, on one core.
 func TestTrain(t *testing.T) {
 	text, err := load("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options{steps: 100, batch: 4, context: 32, width: 96, heads: 3, layers: 1, lr: 4e-3, seed: 1}
+	o := options{steps: 100, batch: 4, context: 32, width: 96, heads: 3, layers: 1, lr: 4e-3,
+		seed: 1}
 	tr := mustTrainer(t, text, o)
 	recording := replay.New(adam.Options{MaxNorm: maxNorm}, tr.opt.Groups)
 	first, last := 0.0, 0.0
@@ -57,7 +59,8 @@ func TestTrain(t *testing.T) {
 		t.Errorf("the first loss is %.3f bits, want about %.3f", first, uniform)
 	}
 	if !(last < first*2/3) || !(held < first*2/3) {
-		t.Errorf("%.3f bits after %d steps, %.3f held out, want less than two thirds of %.3f", last, o.steps, held, first)
+		t.Errorf("%.3f bits after %d steps, %.3f held out, want less than two thirds of %.3f", last,
+			o.steps, held, first)
 	}
 	recording.Check(t, tr.opt.Groups)
 	for i := range tr.m {
@@ -73,19 +76,22 @@ func TestTrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := checksum.Of(again.net.memory.Values), checksum.Of(tr.net.memory.Values); got != want {
+	if got, want := checksum.Of(again.net.memory.Values),
+		checksum.Of(tr.net.memory.Values); got != want {
 		t.Errorf("on one core the run ends in checksum %08x, want %08x", got, want)
 	}
 }
 
-// A network whose parameters are all 0 but the output's biases predicts as these say, whatever comes before: so the bits of
-// the part held out are known, and each of its characters must count once.
+// A network whose parameters are all 0 but the output's biases predicts as these say, whatever
+// comes before: so the bits of the part held out are known, and each of its characters must count
+// once.
 func TestHeldOut(t *testing.T) {
 	text := newText("a man, a plan, a canal: panama; a man, a plan, a canal: panama; a man, a plan")
 	rng := rand.New(rand.NewPCG(1, 0))
 	for _, context := range []int{1, 5, 6, 64} {
 		for _, batch := range []int{1, 3} {
-			tr := mustTrainer(t, text, options{steps: 1, batch: batch, context: context, width: 4, heads: 2, layers: 1, seed: 1})
+			tr := mustTrainer(t, text, options{steps: 1, batch: batch, context: context, width: 4,
+				heads: 2, layers: 1, seed: 1})
 			clear(tr.net.memory.Values)
 			biases, total := tr.net.replicas[0].output.B, 0.0
 			for i := range biases {
@@ -120,7 +126,8 @@ func TestWindows(t *testing.T) {
 			}
 			for i, k := range times {
 				if want := i >= held; (k == 1) != want || k > 1 {
-					t.Errorf("context %d, %d characters: character %d is predicted %d times", context, n, i, k)
+					t.Errorf("context %d, %d characters: character %d is predicted %d times",
+						context, n, i, k)
 				}
 			}
 		}

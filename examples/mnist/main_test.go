@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 // program returns the command for a short run, not started, and what it will print.
 func program(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	var output bytes.Buffer
-	cmd := exec.Command(os.Args[0], append(strings.Fields("-images 3000 -epochs 4 -batch 16"), args...)...)
+	cmd := exec.Command(os.Args[0], append(strings.Fields("-images 3000 -epochs 4 -batch 16"),
+		args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	return cmd, &output
@@ -40,9 +41,9 @@ func lastLine(b *bytes.Buffer) string {
 	return lines[len(lines)-1]
 }
 
-// A run that is killed and interrupted again and again, and resumed with another number of workers, ends
-// in the same checksum as one that was left alone. Checkpoints are so frequent that kills also meet them
-// half written.
+// A run that is killed and interrupted again and again, and resumed with another number of workers,
+// ends in the same checksum as one that was left alone. Checkpoints are so frequent that kills also
+// meet them half written.
 func TestKillAndResume(t *testing.T) {
 	cmd, output := program()
 	if err := cmd.Run(); err != nil {
@@ -62,7 +63,8 @@ func TestKillAndResume(t *testing.T) {
 	begins := "from the beginning"
 	stopped := 0
 	for i := 0; ; i++ {
-		cmd, output := program("-checkpoint", path, "-resume", "-every", "2", "-workers", fmt.Sprint(1+i%3))
+		cmd, output := program("-checkpoint", path, "-resume", "-every", "2", "-workers",
+			fmt.Sprint(1+i%3))
 		before := modified(path)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -110,7 +112,8 @@ func modified(path string) time.Time {
 }
 
 // stop sends cmd the signal some time after begun is true, and returns how cmd ended.
-func stop(t *testing.T, cmd *exec.Cmd, ended chan error, signal os.Signal, begun func() bool, wait time.Duration) error {
+func stop(t *testing.T, cmd *exec.Cmd, ended chan error, signal os.Signal, begun func() bool,
+	wait time.Duration) error {
 	for !begun() {
 		select {
 		case err := <-ended:
@@ -131,7 +134,8 @@ func TestBadCheckpoint(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no checkpoint"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"-checkpoint", path, "-resume"}, {"-resume"}, {"-images", "60001"}, {"-every", "-1"}} {
+	for _, args := range [][]string{{"-checkpoint", path, "-resume"}, {"-resume"},
+		{"-images", "60001"}, {"-every", "-1"}} {
 		cmd, output := program(args...)
 		if err := cmd.Run(); err == nil || !strings.HasPrefix(lastLine(output), "mnist: ") {
 			t.Errorf("%v: error %v, last line %q", args, err, lastLine(output))

@@ -51,7 +51,8 @@ func (n *network) forward(x blas32.General) blas32.General {
 	return z
 }
 
-// gradients sets the gradients of all parameters and returns the loss: both are means over the batch.
+// gradients sets the gradients of all parameters and returns the loss: both are means over the
+// batch.
 func (n *network) gradients(x blas32.General, labels []int) float64 {
 	z := n.forward(x)
 	h, dh, dz := layers.Head(n.h, x.Rows), layers.Head(n.dh, x.Rows), layers.Head(n.dz, x.Rows)

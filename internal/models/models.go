@@ -41,8 +41,8 @@ func gpt2() []int {
 	return append(t, norm...)
 }
 
-// resnet50 is ResNet-50 for ImageNet (He et al. 2016): convolutions without bias, each with the scale
-// and shift of its batch normalization.
+// resnet50 is ResNet-50 for ImageNet (He et al. 2016): convolutions without bias, each with the
+// scale and shift of its batch normalization.
 func resnet50() []int {
 	var t []int
 	convolution := func(in, out, side int) { t = append(t, in*out*side*side, out, out) }

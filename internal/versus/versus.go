@@ -1,18 +1,20 @@
-// Package versus is a benchmark of two sides in one run: the step of a host's own optimizer against adam's.
+// Package versus is a benchmark of two sides in one run: the step of a host's own optimizer against
+// adam's.
 package versus
 
 import (
 	"runtime"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 const atLeast = 5 * time.Millisecond // of a sample: short steps are repeated
 
-// Run makes b.N rounds in which both sides step in turn, so that a drift of the machine meets both. It
-// reports the medians of ns per parameter and of the ratio of the two, the quartiles of that ratio, and the
-// allocations of a step.
+// Run makes b.N rounds in which both sides step in turn, so that a drift of the machine meets both.
+// It reports the medians of ns per parameter and of the ratio of the two, the quartiles of that
+// ratio, and the allocations of a step.
 func Run(b *testing.B, parameters int, host, adam func()) {
 	sides := [2]func(){host, adam}
 	var repeat [2]int
@@ -34,12 +36,13 @@ func Run(b *testing.B, parameters int, host, adam func()) {
 	}
 	b.StopTimer()
 	for i, name := range [2]string{"host", "adam"} {
-		b.ReportMetric(quantile(times[i], 0.5), name+"-ns/param")
+		b.ReportMetric(stats.Median(times[i]), name+"-ns/param")
 		b.ReportMetric(float64(allocs[i]), name+"-allocs/step")
 	}
-	b.ReportMetric(quantile(ratios, 0.25), "speedup-q1")
-	b.ReportMetric(quantile(ratios, 0.5), "speedup")
-	b.ReportMetric(quantile(ratios, 0.75), "speedup-q3")
+	quartiles := stats.Quantiles(ratios, 0.25, 0.5, 0.75)
+	for i, name := range [3]string{"speedup-q1", "speedup", "speedup-q3"} {
+		b.ReportMetric(quartiles[i], name)
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -61,9 +64,4 @@ func allocations(step func()) uint64 {
 	}
 	runtime.ReadMemStats(&after)
 	return (after.Mallocs - before.Mallocs) / steps
-}
-
-func quantile(x []float64, q float64) float64 {
-	sorted := slices.Sorted(slices.Values(x))
-	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }

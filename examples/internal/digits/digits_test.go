@@ -9,15 +9,17 @@ import (
 
 func TestLoadNamesFolder(t *testing.T) {
 	dir := t.TempDir()
-	_, _, err := Load(dir)
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "-data") {
+	_, _, err := Load(dir, 0)
+	if err == nil || !strings.Contains(err.Error(), dir) ||
+		!strings.Contains(err.Error(), "-data") {
 		t.Errorf("error %v, want one with the folder and the flag -data", err)
 	}
 }
 
 func TestCheck(t *testing.T) {
 	set := func() *GoMNIST.Set {
-		return &GoMNIST.Set{NRow: 28, NCol: 28, Images: make([]GoMNIST.RawImage, 2), Labels: []GoMNIST.Label{0, 9}}
+		return &GoMNIST.Set{NRow: 28, NCol: 28, Images: make([]GoMNIST.RawImage, 2),
+			Labels: []GoMNIST.Label{0, 9}}
 	}
 	if err := check(set()); err != nil {
 		t.Error(err)

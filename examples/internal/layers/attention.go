@@ -7,16 +7,16 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// Attention is causal self-attention with several heads (Vaswani et al., 2017), without the projections before
-// and after it, which are [Dense]. The rows of its matrices are one sequence: a row attends to itself and to those
-// before it.
+// Attention is causal self-attention with several heads (Vaswani et al., 2017), without the
+// projections before and after it, which are [Dense]. The rows of its matrices are one sequence: a
+// row attends to itself and to those before it.
 type Attention struct {
 	weights  []blas32.General // of each head, query × key: what the softmax gives
 	dweights blas32.General   // of one head
 }
 
-// The scores of so many queries are computed at once. The keys after the last of them are left out, which
-// saves most of the half that causality masks.
+// The scores of so many queries are computed at once. The keys after the last of them are left out,
+// which saves most of the half that causality masks.
 const queries = 32
 
 // NewAttention returns a layer for a sequence of the given length.
@@ -31,7 +31,8 @@ func NewAttention(length, heads int) *Attention {
 // block returns the given part of m.
 func block(m blas32.General, row, rows, col, cols int) blas32.General {
 	begin := row*m.Stride + col
-	return blas32.General{Rows: rows, Cols: cols, Stride: m.Stride, Data: m.Data[begin : begin+(rows-1)*m.Stride+cols]}
+	return blas32.General{Rows: rows, Cols: cols, Stride: m.Stride,
+		Data: m.Data[begin : begin+(rows-1)*m.Stride+cols]}
 }
 
 // each calls f for each head and each block of n queries from row first on.
@@ -44,8 +45,8 @@ func (l *Attention) each(f func(head, first, n int)) {
 	}
 }
 
-// Forward sets z from qkv, whose rows hold the queries, the keys and the values of all heads, each as wide
-// as z. It keeps the weights for Backward.
+// Forward sets z from qkv, whose rows hold the queries, the keys and the values of all heads, each
+// as wide as z. It keeps the weights for Backward.
 func (l *Attention) Forward(qkv, z blas32.General) {
 	width := z.Cols
 	size := width / len(l.weights)
@@ -92,8 +93,10 @@ func (l *Attention) Backward(qkv, dz, dqkv blas32.General) {
 	l.each(func(head, first, n int) {
 		keys := first + n
 		q, dq := block(qkv, first, n, head*size, size), block(dqkv, first, n, head*size, size)
-		k, dk := block(qkv, 0, keys, width+head*size, size), block(dqkv, 0, keys, width+head*size, size)
-		v, dv := block(qkv, 0, keys, 2*width+head*size, size), block(dqkv, 0, keys, 2*width+head*size, size)
+		k, dk := block(qkv, 0, keys, width+head*size, size),
+			block(dqkv, 0, keys, width+head*size, size)
+		v, dv := block(qkv, 0, keys, 2*width+head*size, size),
+			block(dqkv, 0, keys, 2*width+head*size, size)
 		w, dw := block(l.weights[head], first, n, 0, keys), block(l.dweights, first, n, 0, keys)
 		dz := block(dz, first, n, head*size, size)
 		blas32.Gemm(blas.Trans, blas.NoTrans, 1, w, dz, 1, dv)

@@ -16,12 +16,14 @@ func TestAttentionGradients(t *testing.T) {
 	qkv, dqkv, z := NewMatrix(length, 3*width), NewMatrix(length, 3*width), NewMatrix(length, width)
 	Normal(rng, qkv.Data, 1)
 	Normal(rng, dqkv.Data, 1) // Backward sets it, and does not add to it
-	checkLayer(t, NewMemory(0), qkv, dqkv, z, 2e-4, func() { l.Forward(qkv, z) }, func(dz blas32.General) {
-		l.Backward(qkv, dz, dqkv)
-	})
+	checkLayer(t, NewMemory(0), qkv, dqkv, z, 2e-4, func() { l.Forward(qkv, z) },
+		func(dz blas32.General) {
+			l.Backward(qkv, dz, dqkv)
+		})
 }
 
-// Forward gives what the formula does, written down without blocks, also where the scores are large.
+// Forward gives what the formula does, written down without blocks, also where the scores are
+// large.
 func TestAttention(t *testing.T) {
 	const length, heads, size = 2*queries + 5, 3, 2
 	const width = heads * size
@@ -37,7 +39,8 @@ func TestAttention(t *testing.T) {
 				scores, top := make([]float64, row+1), math.Inf(-1)
 				for k := range scores {
 					for j, q := range query {
-						scores[k] += float64(q) * float64(Row(qkv, k)[width+h*size+j]) / math.Sqrt(size)
+						scores[k] += float64(q) * float64(Row(qkv, k)[width+h*size+j]) / math.Sqrt(
+							size)
 					}
 					top = max(top, scores[k])
 				}
@@ -50,8 +53,10 @@ func TestAttention(t *testing.T) {
 					}
 				}
 				for j, w := range want {
-					if got := float64(Row(z, row)[h*size+j]); !(math.Abs(got-w/sum) <= 2e-4*deviation) {
-						t.Errorf("deviation %v, row %d, head %d, element %d is %v, want %v", deviation, row, h, j, got, w/sum)
+					if got := float64(Row(z,
+						row)[h*size+j]); !(math.Abs(got-w/sum) <= 2e-4*deviation) {
+						t.Errorf("deviation %v, row %d, head %d, element %d is %v, want %v",
+							deviation, row, h, j, got, w/sum)
 					}
 				}
 			}

@@ -22,9 +22,11 @@ func TestConvGradients(t *testing.T) {
 			const images = 2
 			rng := rand.New(rand.NewPCG(1, 0))
 			m := NewMemory(ConvSize(test.size, test.in.Channels, test.out))
-			l := NewConv(m, rng, "conv", images+1, test.in, test.size, test.stride, test.out) // with room for one more
+			// with room for one more
+			l := NewConv(m, rng, "conv", images+1, test.in, test.size, test.stride, test.out)
 			Normal(rng, m.Values, 1)
-			x, dx, z := NewMatrix(images, l.In.Size()), NewMatrix(images, l.In.Size()), NewMatrix(images, l.Out.Size())
+			x, dx, z := NewMatrix(images, l.In.Size()), NewMatrix(images, l.In.Size()),
+				NewMatrix(images, l.Out.Size())
 			Normal(rng, x.Data, 1)
 			Normal(rng, dx.Data, 1) // to be set, not added to
 			checkLayer(t, m, x, dx, z, 1e-3, func() { l.Forward(x, z) }, func(dz blas32.General) {
@@ -35,7 +37,8 @@ func TestConvGradients(t *testing.T) {
 	}
 }
 
-// Each pixel of the output is the sum that defines a convolution, also after a call with more images.
+// Each pixel of the output is the sum that defines a convolution, also after a call with more
+// images.
 func TestConvForward(t *testing.T) {
 	for _, stride := range []int{1, 2, 3} {
 		const size, out = 3, 2
@@ -53,25 +56,29 @@ func TestConvForward(t *testing.T) {
 		l.Forward(x, z)
 
 		weights, bias := m.Params()[0].Value, m.Params()[1].Value
-		if want := (Image{(5 + stride - 1) / stride, (7 + stride - 1) / stride, out}); l.Out != want {
+		if want := (Image{(5 + stride - 1) / stride, (7 + stride - 1) / stride,
+			out}); l.Out != want {
 			t.Fatalf("stride %d: output of the shape %v, want %v", stride, l.Out, want)
 		}
 		for i, got := range z.Data {
 			o, pixel := i%out, i/out
-			column, row, image := pixel%l.Out.Width, pixel/l.Out.Width%l.Out.Height, pixel/l.Out.Width/l.Out.Height
+			column, row, image := pixel%l.Out.Width, pixel/l.Out.Width%l.Out.Height,
+				pixel/l.Out.Width/l.Out.Height
 			want := bias[o]
 			for ky := range size {
 				for kx := range size {
 					iy, ix := row*stride+ky-1, column*stride+kx-1
 					for c := range in.Channels {
 						if iy >= 0 && iy < in.Height && ix >= 0 && ix < in.Width {
-							want += Row(x, image)[(iy*in.Width+ix)*in.Channels+c] * weights[((ky*size+kx)*in.Channels+c)*out+o]
+							w := weights[((ky*size+kx)*in.Channels+c)*out+o]
+							want += Row(x, image)[(iy*in.Width+ix)*in.Channels+c] * w
 						}
 					}
 				}
 			}
 			if d := got - want; d > 1e-4 || d < -1e-4 {
-				t.Fatalf("stride %d, image %d, pixel %d, %d, channel %d is %v, want %v", stride, image, row, column, o, got, want)
+				t.Fatalf("stride %d, image %d, pixel %d, %d, channel %d is %v, want %v", stride,
+					image, row, column, o, got, want)
 			}
 		}
 	}

@@ -17,8 +17,8 @@ type Dense struct {
 // DenseSize is the number of parameters of a dense layer.
 func DenseSize(in, out int) int { return in*out + out }
 
-// NewDense returns a layer with the initialization of He et al. (2015): weights of variance 2/in, biases of 0.
-// Its tensors are name.weight and name.bias.
+// NewDense returns a layer with the initialization of He et al. (2015): weights of variance 2/in,
+// biases of 0. Its tensors are name.weight and name.bias.
 func NewDense(m *Memory, rng *rand.Rand, name string, in, out int) *Dense {
 	l := &Dense{}
 	l.W, l.DW = m.TakeMatrix(name+".weight", in, out)

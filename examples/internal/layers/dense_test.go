@@ -8,9 +8,10 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// checkLayer compares the gradients of a layer with finite differences, where the loss is the sum of the
-// elements of the output z, each with a random weight: these weights are then dz.
-func checkLayer(t *testing.T, m *Memory, x, dx, z blas32.General, tolerance float64, forward func(), backward func(dz blas32.General)) {
+// checkLayer compares the gradients of a layer with finite differences, where the loss is the sum
+// of the elements of the output z, each with a random weight: these weights are then dz.
+func checkLayer(t *testing.T, m *Memory, x, dx, z blas32.General, tolerance float64, forward func(),
+	backward func(dz blas32.General)) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(9, 0))
 	weights, dz := NewMatrix(z.Rows, z.Cols), NewMatrix(z.Rows, z.Cols)

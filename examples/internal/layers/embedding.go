@@ -14,16 +14,18 @@ type Embedding struct {
 // EmbeddingSize is the number of parameters of an embedding.
 func EmbeddingSize(symbols, width int) int { return symbols * width }
 
-// NewEmbedding returns an embedding of normally distributed numbers of the given standard deviation. Its
-// tensor is name.weight.
-func NewEmbedding(m *Memory, rng *rand.Rand, name string, symbols, width int, deviation float64) *Embedding {
+// NewEmbedding returns an embedding of normally distributed numbers of the given standard
+// deviation. Its tensor is name.weight.
+func NewEmbedding(m *Memory, rng *rand.Rand, name string, symbols, width int,
+	deviation float64) *Embedding {
 	l := &Embedding{}
 	l.W, l.DW = m.TakeMatrix(name+".weight", symbols, width)
 	Normal(rng, l.W.Data, deviation)
 	return l
 }
 
-// Forward adds the vector of ids[i] to row i of z: so the rows can hold the sum of several embeddings.
+// Forward adds the vector of ids[i] to row i of z: so the rows can hold the sum of several
+// embeddings.
 func (l *Embedding) Forward(ids []int, z blas32.General) {
 	for i, id := range ids {
 		z := Row(z, i)

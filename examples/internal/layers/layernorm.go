@@ -6,8 +6,8 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// LayerNorm is layer normalization (Ba et al., 2016): each row is brought to mean 0 and variance 1, and each
-// column then multiplied by a gain and shifted by a bias.
+// LayerNorm is layer normalization (Ba et al., 2016): each row is brought to mean 0 and variance 1,
+// and each column then multiplied by a gain and shifted by a bias.
 type LayerNorm struct {
 	Gain, DGain []float32
 	Bias, DBias []float32
@@ -16,7 +16,8 @@ type LayerNorm struct {
 // LayerNormSize is the number of parameters of a layer normalization.
 func LayerNormSize(width int) int { return 2 * width }
 
-// NewLayerNorm returns a layer with gains of 1 and biases of 0. Its tensors are name.gain and name.bias.
+// NewLayerNorm returns a layer with gains of 1 and biases of 0. Its tensors are name.gain and
+// name.bias.
 func NewLayerNorm(m *Memory, name string, width int) *LayerNorm {
 	l := &LayerNorm{}
 	l.Gain, l.DGain = m.Take(name+".gain", width)
@@ -53,15 +54,16 @@ func (l *LayerNorm) Forward(x, z blas32.General) {
 	}
 }
 
-// Backward sets the gradients of the parameters, and adds the derivative by x to dx: where a residual goes
-// past the layer, dx already has a part.
+// Backward sets the gradients of the parameters, and adds the derivative by x to dx: where a
+// residual goes past the layer, dx already has a part.
 func (l *LayerNorm) Backward(x, dz, dx blas32.General) {
 	clear(l.DGain)
 	clear(l.DBias)
 	for i := range x.Rows {
 		x, dz, dx := Row(x, i), Row(dz, i), Row(dx, i)
 		mean, scale := moments(x)
-		sum, product := float32(0), float32(0) // of dy, and of dy·y, where y is the row before gain and bias
+		// of dy, and of dy·y, where y is the row before gain and bias
+		sum, product := float32(0), float32(0)
 		for j, d := range dz {
 			y := (x[j] - mean) * scale
 			l.DGain[j] += d * y

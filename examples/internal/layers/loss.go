@@ -3,6 +3,7 @@ package layers
 import (
 	"math"
 
+	"github.com/fusedadam/adam/internal/stats"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -12,7 +13,7 @@ func CrossEntropy(z blas32.General, labels []int, dz blas32.General) float64 {
 	loss, n := 0.0, float64(z.Rows)
 	for i, label := range labels {
 		z, dz := Row(z, i), Row(dz, i)
-		top := float64(z[Argmax(z)]) // subtracted so that exp cannot overflow
+		top := float64(z[stats.Argmax(z)]) // subtracted so that exp cannot overflow
 		sum := 0.0
 		for _, a := range z {
 			sum += math.Exp(float64(a) - top)
@@ -24,15 +25,4 @@ func CrossEntropy(z blas32.General, labels []int, dz blas32.General) float64 {
 		loss += math.Log(sum) + top - float64(z[label])
 	}
 	return loss / n
-}
-
-// Argmax returns the index of the largest element, the first of several.
-func Argmax(a []float32) int {
-	best := 0
-	for i, x := range a {
-		if x > a[best] {
-			best = i
-		}
-	}
-	return best
 }

@@ -1,7 +1,7 @@
 // Package layers has the layers of the example networks, forward and backward, over blas32.
 //
-// A matrix is row-major; the rows of a batch are its examples. Names are as in the literature: dx is the
-// derivative of the loss by x.
+// A matrix is row-major; the rows of a batch are its examples. Names are as in the literature: dx
+// is the derivative of the loss by x.
 package layers
 
 import "gonum.org/v1/gonum/blas/blas32"

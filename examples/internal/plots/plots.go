@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 
+	"github.com/fusedadam/adam/internal/report"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -18,12 +19,12 @@ type Curve struct {
 
 // Colors that people of any colour vision tell apart (Okabe and Ito).
 var Colors = []color.RGBA{
-	{0x00, 0x72, 0xb2, 255}, {0xd5, 0x5e, 0x00, 255}, {0x00, 0x9e, 0x73, 255}, {0xcc, 0x79, 0xa7, 255},
-	{0x56, 0xb4, 0xe9, 255}, {0xe6, 0x9f, 0x00, 255}, {0x00, 0x00, 0x00, 255},
+	report.Blue, report.Vermilion, report.Green, report.Purple, report.Sky, report.Orange,
+	report.Black,
 }
 
-// Save draws curves to a file whose name ends with .png or .svg. logY asks for a logarithmic axis of y, for
-// which all values must be positive.
+// Save draws curves to a file whose name ends with .png or .svg. logY asks for a logarithmic axis
+// of y, for which all values must be positive.
 func Save(path, title, x, y string, logY bool, curves ...Curve) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
@@ -46,8 +47,8 @@ func Save(path, title, x, y string, logY bool, curves ...Curve) error {
 	return p.Save(18*vg.Centimeter, 11*vg.Centimeter, path)
 }
 
-// Smooth returns the exponential moving averages of xy, each with the given share of the value before it and
-// corrected for the beginning.
+// Smooth returns the exponential moving averages of xy, each with the given share of the value
+// before it and corrected for the beginning.
 func Smooth(xy plotter.XYs, share float64) plotter.XYs {
 	smooth := make(plotter.XYs, len(xy))
 	sum, weight := 0.0, 0.0

@@ -15,14 +15,16 @@ import (
 func TestSave(t *testing.T) {
 	for _, name := range []string{"curve.png", "curve.svg"} {
 		path := filepath.Join(t.TempDir(), name)
-		if err := Save(path, "title", "x", "y", true, Curve{"a", plotter.XYs{{X: 0, Y: 1}, {X: 1, Y: 0.1}}}); err != nil {
+		if err := Save(path, "title", "x", "y", true,
+			Curve{"a", plotter.XYs{{X: 0, Y: 1}, {X: 1, Y: 0.1}}}); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := os.Stat(path); err != nil || info.Size() < 1000 {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	if Save(filepath.Join(t.TempDir(), "a.png"), "", "", "", false, Curve{"a", plotter.XYs{{X: 0, Y: math.NaN()}}}) == nil {
+	if Save(filepath.Join(t.TempDir(), "a.png"), "", "", "", false,
+		Curve{"a", plotter.XYs{{X: 0, Y: math.NaN()}}}) == nil {
 		t.Error("NaN is drawn")
 	}
 }
@@ -65,7 +67,8 @@ func TestSheet(t *testing.T) {
 		want color.Color
 	}{
 		{25, 15, color.White}, {19, 15, color.Black}, {25, 9, color.Black}, {30, 15, color.Black},
-		{10, 20, red}, {29, 39, red}, {15, 20, red}, {15, 25, color.Black}, {9, 20, color.Black}, {-1, 0, color.White},
+		{10, 20, red}, {29, 39, red}, {15, 20, red}, {15, 25, color.Black}, {9, 20, color.Black},
+		{-1, 0, color.White},
 	} {
 		got := picture.At(at.X+test.x, at.Y+test.y)
 		r, g, b, _ := got.RGBA()

@@ -23,7 +23,8 @@ const (
 	caption = 14 // pixels of a line of text
 )
 
-// NewSheet returns a sheet of n images of side × side pixels, each drawn zoom × zoom large, in so many columns.
+// NewSheet returns a sheet of n images of side × side pixels, each drawn zoom × zoom large, in so
+// many columns.
 func NewSheet(n, columns, side, zoom int) *Sheet {
 	s := &Sheet{columns: columns, side: side, zoom: zoom}
 	rows := (n + columns - 1) / columns
@@ -51,12 +52,19 @@ func (s *Sheet) Image(i int, pixels []float32, text string) {
 	s.text(at.Add(image.Pt(0, -3)), text, color.Black)
 }
 
-// Box draws a rectangle into image i, with its corners in pixels of the image, and the text on a label at its upper left.
+// Box draws a rectangle into image i, with its corners in pixels of the image, and the text on a
+// label at its upper left.
 func (s *Sheet) Box(i int, x0, y0, x1, y1 float64, c color.Color, text string) {
 	at := s.origin(i)
-	scale := func(v float64) int { return int(min(max(v, 0), float64(s.side))*float64(s.zoom) + 0.5) }
+	scale := func(v float64) int {
+		return int(min(max(v, 0), float64(s.side))*float64(s.zoom) +
+			0.5)
+	}
 	r := image.Rect(scale(x0), scale(y0), scale(x1), scale(y1)).Add(at)
-	line := func(r image.Rectangle) { draw.Draw(s.picture, r, image.NewUniform(c), image.Point{}, draw.Src) }
+	line := func(r image.Rectangle) {
+		draw.Draw(s.picture, r, image.NewUniform(c), image.Point{},
+			draw.Src)
+	}
 	line(image.Rect(r.Min.X, r.Min.Y, r.Max.X, r.Min.Y+1))
 	line(image.Rect(r.Min.X, r.Max.Y-1, r.Max.X, r.Max.Y))
 	line(image.Rect(r.Min.X, r.Min.Y, r.Min.X+1, r.Max.Y))
@@ -69,7 +77,8 @@ func (s *Sheet) Box(i int, x0, y0, x1, y1 float64, c color.Color, text string) {
 }
 
 func (s *Sheet) text(at image.Point, text string, c color.Color) {
-	d := font.Drawer{Dst: s.picture, Src: image.NewUniform(c), Face: basicfont.Face7x13, Dot: fixed.P(at.X, at.Y)}
+	d := font.Drawer{Dst: s.picture, Src: image.NewUniform(c), Face: basicfont.Face7x13,
+		Dot: fixed.P(at.X, at.Y)}
 	d.DrawString(text)
 }
 

@@ -1,6 +1,6 @@
-// Package replay proves that a training does not depend on the machine's kernel or on the number of workers:
-// it records what each optimizer step was given and makes the same steps again, with every kernel and other
-// numbers of workers, to the same bits.
+// Package replay proves that a training does not depend on the machine's kernel or on the number of
+// workers: it records what each optimizer step was given and makes the same steps again, with every
+// kernel and other numbers of workers, to the same bits.
 package replay
 
 import (
@@ -36,7 +36,8 @@ func New(options adam.Options, groups []adam.Group) *Recording {
 	for _, g := range groups {
 		start := adam.Group{Config: g.Config}
 		for _, p := range g.Params {
-			start.Params = append(start.Params, adam.Param{Name: p.Name, Value: slices.Clone(p.Value)})
+			start.Params = append(start.Params,
+				adam.Param{Name: p.Name, Value: slices.Clone(p.Value)})
 		}
 		r.Start = append(r.Start, start)
 	}
@@ -88,8 +89,8 @@ func Main(m *testing.M) {
 	os.Exit(0)
 }
 
-// Check fails t unless the recorded steps end in the parameters that groups hold now, to the bit, with every
-// kernel that this machine can run and with 1, 2, 3 and 8 workers.
+// Check fails t unless the recorded steps end in the parameters that groups hold now, to the bit,
+// with every kernel that this machine can run and with 1, 2, 3 and 8 workers.
 func (r *Recording) Check(t *testing.T, groups []adam.Group) {
 	t.Helper()
 	parameters := 0
@@ -99,7 +100,8 @@ func (r *Recording) Check(t *testing.T, groups []adam.Group) {
 		}
 	}
 	if parameters < enough || len(r.Steps) == 0 {
-		t.Fatalf("%d parameters, %d steps: workers share a step of %d parameters or more", parameters, len(r.Steps), enough)
+		t.Fatalf("%d parameters, %d steps: workers share a step of %d parameters or more",
+			parameters, len(r.Steps), enough)
 	}
 	if sum(groups) == sum(r.Start) {
 		t.Fatal("the training has changed nothing")
@@ -125,7 +127,8 @@ func (r *Recording) Check(t *testing.T, groups []adam.Group) {
 		for i, w := range workers {
 			expected := fmt.Sprintf("%s %d %x", kernel, w, want)
 			if i >= len(lines) || lines[i] != expected {
-				t.Errorf("replayed with kernel %s and %d workers: %q, want %q", kernel, w, lines[min(i, len(lines)-1)], expected)
+				t.Errorf("replayed with kernel %s and %d workers: %q, want %q", kernel, w,
+					lines[min(i, len(lines)-1)], expected)
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// complete fills in what is unknown from the files of Linux below root; other systems do not have them.
+// complete fills in what is unknown from the files of Linux below root. Other systems have none.
 func (c *CPU) complete(root fs.FS) {
 	if c.Name == "" {
 		info := cpuinfo(root)
@@ -31,7 +31,8 @@ func (c *CPU) complete(root fs.FS) {
 			continue
 		}
 		size := map[string]*int{"1": &c.L1D, "2": &c.L2, "3": &c.L3}[read("level")]
-		if kib, err := strconv.Atoi(strings.TrimSuffix(read("size"), "K")); err == nil && size != nil && *size == 0 {
+		kib, err := strconv.Atoi(strings.TrimSuffix(read("size"), "K"))
+		if err == nil && size != nil && *size == 0 {
 			*size = kib << 10
 		}
 		if line, err := strconv.Atoi(read("coherency_line_size")); err == nil && c.Line == 0 {
@@ -45,7 +46,8 @@ func cpuinfo(root fs.FS) map[string]string { return fields(root, "proc/cpuinfo")
 
 // Available returns the bytes of memory that can be had without swapping, 0 if unknown.
 func Available(root fs.FS) int64 {
-	kib, _ := strconv.ParseInt(strings.TrimSuffix(fields(root, "proc/meminfo")["MemAvailable"], " kB"), 10, 64)
+	available := fields(root, "proc/meminfo")["MemAvailable"]
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(available, " kB"), 10, 64)
 	return kib << 10
 }
 

@@ -13,7 +13,7 @@ import (
 // CPU is what results are filed under. A zero field is unknown.
 type CPU struct {
 	Name   string `json:"name"`
-	Family int    `json:"family,omitempty"` // of x86, where virtual machines often cut the name short
+	Family int    `json:"family,omitempty"` // of x86; virtual machines cut names short
 	Model  int    `json:"model,omitempty"`
 	Cores  int    `json:"logical_cores"`
 	L1D    int    `json:"l1d_bytes"`
@@ -22,8 +22,8 @@ type CPU struct {
 	Line   int    `json:"line_bytes"`
 }
 
-// This returns the CPU of this machine: from the instruction CPUID where there is one, else what Linux
-// tells.
+// This returns the CPU of this machine: from the instruction CPUID where there is one, else what
+// Linux tells.
 func This() CPU {
 	id := cpuid.CPU
 	c := CPU{
@@ -59,12 +59,14 @@ func (c CPU) Caches() string {
 	if c.Line > 0 {
 		line = fmt.Sprintf("%d bytes", c.Line)
 	}
-	return fmt.Sprintf("L1D %s, L2 %s, L3 %s, line %s", Bytes(c.L1D), Bytes(c.L2), Bytes(c.L3), line)
+	return fmt.Sprintf("L1D %s, L2 %s, L3 %s, line %s",
+		Bytes(c.L1D), Bytes(c.L2), Bytes(c.L3), line)
 }
 
 // File is the name of the CPU in letters, digits and dashes, for a file.
 func (c CPU) File() string {
-	words := strings.FieldsFunc(strings.NewReplacer("(R)", "", "(TM)", "", "@", "at").Replace(c.Name), func(r rune) bool {
+	name := strings.NewReplacer("(R)", "", "(TM)", "", "@", "at").Replace(c.Name)
+	words := strings.FieldsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.')
 	})
 	if len(words) == 0 {

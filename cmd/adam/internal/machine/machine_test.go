@@ -2,6 +2,7 @@ package machine
 
 import (
 	"io/fs"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -17,20 +18,32 @@ func files(texts map[string]string) fs.FS {
 func TestComplete(t *testing.T) {
 	const dir = "sys/devices/system/cpu/cpu0/cache/"
 	linux := files(map[string]string{
-		"proc/cpuinfo":       "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n\nprocessor\t: 1\nCPU part\t: 0xd40\n",
-		dir + "index0/level": "1\n", dir + "index0/type": "Data\n", dir + "index0/size": "64K\n", dir + "index0/coherency_line_size": "64\n",
-		dir + "index1/level": "1\n", dir + "index1/type": "Instruction\n", dir + "index1/size": "48K\n",
-		dir + "index2/level": "2\n", dir + "index2/type": "Unified\n", dir + "index2/size": "1024K\n",
+		"proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n\n" +
+			"processor\t: 1\nCPU part\t: 0xd40\n",
+		dir + "index0/level":               "1\n",
+		dir + "index0/type":                "Data\n",
+		dir + "index0/size":                "64K\n",
+		dir + "index0/coherency_line_size": "64\n",
+		dir + "index1/level":               "1\n",
+		dir + "index1/type":                "Instruction\n",
+		dir + "index1/size":                "48K\n",
+		dir + "index2/level":               "2\n",
+		dir + "index2/type":                "Unified\n",
+		dir + "index2/size":                "1024K\n",
 	})
+	riscv := files(map[string]string{"proc/cpuinfo": "uarch\t: sifive,u74-mc\n"})
+	known := CPU{Name: "X", L1D: 1, L2: 2, L3: 3, Line: 4}
 	for _, test := range []struct {
 		name       string
 		root       fs.FS
 		have, want CPU
 	}{
 		{"nothing known", files(nil), CPU{}, CPU{}},
-		{"arm", linux, CPU{}, CPU{Name: "Arm implementer 0x41 part 0xd0c", L1D: 64 << 10, L2: 1 << 20, Line: 64}},
-		{"known", linux, CPU{Name: "X", L1D: 1, L2: 2, L3: 3, Line: 4}, CPU{Name: "X", L1D: 1, L2: 2, L3: 3, Line: 4}},
-		{"risc-v", files(map[string]string{"proc/cpuinfo": "uarch\t: sifive,u74-mc\n"}), CPU{}, CPU{Name: "sifive,u74-mc"}},
+		{"arm", linux, CPU{}, CPU{
+			Name: "Arm implementer 0x41 part 0xd0c", L1D: 64 << 10, L2: 1 << 20, Line: 64,
+		}},
+		{"known", linux, known, known},
+		{"risc-v", riscv, CPU{}, CPU{Name: "sifive,u74-mc"}},
 	} {
 		got := test.have
 		if got.complete(test.root); got != test.want {
@@ -40,7 +53,10 @@ func TestComplete(t *testing.T) {
 }
 
 func TestAvailable(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "MemTotal: 9 kB\nMemAvailable:   8000000 kB\n": 8000000 << 10} {
+	for text, want := range map[string]int64{
+		"": 0,
+		"MemTotal: 9 kB\nMemAvailable:   8000000 kB\n": 8000000 << 10,
+	} {
 		if got := Available(files(map[string]string{"proc/meminfo": text})); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
@@ -53,9 +69,15 @@ func TestNames(t *testing.T) {
 		name, caches, prefix string
 	}{
 		{CPU{}, "unknown CPU", "L1D unknown, L2 unknown, L3 unknown, line unknown", "unknown-"},
-		{CPU{Name: "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz", Family: 6, Model: 85, L1D: 32 << 10, L2: 1 << 20, L3: 22 << 20, Line: 64},
-			"Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz (family 6, model 85)", "L1D 32 KiB, L2 1 MiB, L3 22 MiB, line 64 bytes",
-			"Intel-Xeon-Gold-6130-CPU-at-2.10GHz"},
+		{
+			CPU{
+				Name: "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz", Family: 6, Model: 85,
+				L1D: 32 << 10, L2: 1 << 20, L3: 22 << 20, Line: 64,
+			},
+			"Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz (family 6, model 85)",
+			"L1D 32 KiB, L2 1 MiB, L3 22 MiB, line 64 bytes",
+			"Intel-Xeon-Gold-6130-CPU-at-2.10GHz",
+		},
 	} {
 		if got := test.cpu.String(); got != test.name {
 			t.Errorf("String %q, want %q", got, test.name)
@@ -63,7 +85,7 @@ func TestNames(t *testing.T) {
 		if got := test.cpu.Caches(); got != test.caches {
 			t.Errorf("Caches %q, want %q", got, test.caches)
 		}
-		if got := test.cpu.File(); len(got) < len(test.prefix) || got[:len(test.prefix)] != test.prefix {
+		if got := test.cpu.File(); !strings.HasPrefix(got, test.prefix) {
 			t.Errorf("File %q, want %q", got, test.prefix)
 		}
 	}

@@ -1,4 +1,5 @@
-// Package measure times the kernels of package adam, the plain loop and the ceilings of the machine.
+// Package measure times the kernels of package adam, the plain loop and the ceilings of the
+// machine.
 package measure
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/stats"
 )
 
 // A Plan says what to measure.
@@ -66,9 +68,10 @@ func (p *Plan) items() (fit []item, tooLarge []string) {
 	return fit, tooLarge
 }
 
-// Run measures and returns a row for each item and series, and the names of the items left out because
-// they do not fit into the memory. progress is told the part done and what comes next.
-func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row, tooLarge []string) {
+// Run measures and returns a row for each item and series, and the names of the items left out
+// because they do not fit into the memory. progress is told the part done and what comes next.
+func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row,
+	tooLarge []string) {
 	items, tooLarge := p.items()
 	total, done := 0, 0
 	for _, it := range items {
@@ -96,13 +99,14 @@ func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row,
 }
 
 func (it item) row(series string, samples []float64) result.Row {
-	q1, median, q3 := Quartiles(samples)
+	q := stats.Quantiles(samples, 0.25, 0.5, 0.75)
 	perElement := func(ns float64) float64 { // to four digits: there is no more in a measurement
 		x, _ := strconv.ParseFloat(strconv.FormatFloat(ns/float64(it.elements()), 'g', 4, 64), 64)
 		return x
 	}
 	return result.Row{
-		Kind: it.kind, Name: it.name, Elements: it.elements(), Tensors: len(it.tensors), Series: series,
-		Samples: len(samples), Q1: perElement(q1), Median: perElement(median), Q3: perElement(q3),
+		Kind: it.kind, Name: it.name, Elements: it.elements(), Tensors: len(it.tensors),
+		Series:  series,
+		Samples: len(samples), Q1: perElement(q[0]), Median: perElement(q[1]), Q3: perElement(q[2]),
 	}
 }

@@ -12,28 +12,15 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-func TestQuartiles(t *testing.T) {
-	for _, test := range []struct{ samples, want []float64 }{
-		{[]float64{7}, []float64{7, 7, 7}},
-		{[]float64{2, 1}, []float64{1.25, 1.5, 1.75}},
-		{[]float64{5, 1, 3, 2, 4}, []float64{2, 3, 4}},
-		{[]float64{4, 3, 2, 1}, []float64{1.75, 2.5, 3.25}},
-	} {
-		given := slices.Clone(test.samples)
-		q1, median, q3 := Quartiles(given)
-		if got := []float64{q1, median, q3}; !slices.Equal(got, test.want) || !slices.Equal(given, test.samples) {
-			t.Errorf("%v: %v, want %v", test.samples, got, test.want)
-		}
-	}
-}
-
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int{"1": 1, "1000": 1000, "16Ki": 16 << 10, "64Mi": 64 << 20} {
+	for text, want := range map[string]int{"1": 1, "1000": 1000, "16Ki": 16 << 10,
+		"64Mi": 64 << 20} {
 		if got, err := ParseSize(text); got != want || err != nil || SizeName(got) != text {
 			t.Errorf("%q: %d, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "0", "-1", "1.5", "16k", "Ki", "1Gi", "16 Ki", "4097Mi", "9223372036854775807Ki", "0x10"} {
+	for _, text := range []string{"", "0", "-1", "1.5", "16k", "Ki", "1Gi", "16 Ki", "4097Mi",
+		"9223372036854775807Ki", "0x10"} {
 		if got, err := ParseSize(text); err == nil {
 			t.Errorf("%q: %d", text, got)
 		}
@@ -41,8 +28,10 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestItemsThatFit(t *testing.T) {
-	p := Plan{Sizes: []int{16, 1 << 20}, Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{1 << 18, 1 << 18}}}}
-	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi"}, 1 << 20: {"1Mi", "M"}, 100 << 20: nil} {
+	p := Plan{Sizes: []int{16, 1 << 20},
+		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{1 << 18, 1 << 18}}}}
+	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi"}, 1 << 20: {"1Mi", "M"},
+		100 << 20: nil} {
 		p.Memory = memory
 		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 3-len(want) {
 			t.Errorf("%d bytes: left out %v, want %v", memory, tooLarge, want)
@@ -50,8 +39,8 @@ func TestItemsThatFit(t *testing.T) {
 	}
 }
 
-// On a clock that only the subjects move: the samples are the cost of a call, whatever it is; the number
-// of rounds follows the time given.
+// On a clock that only the subjects move: the samples are the cost of a call, whatever it is; the
+// number of rounds follows the time given.
 func TestRounds(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -62,7 +51,8 @@ func TestRounds(t *testing.T) {
 		{"nanoseconds", 40, time.Second, most},
 		{"enough", 10 * time.Millisecond, time.Millisecond, fewest},
 		{"slow", time.Second, 15 * time.Second, enough},
-		{"slower", time.Second, 7 * time.Second, fewest + 1}, // calibration and four rounds take twice the time
+		// calibration and four rounds take twice the time
+		{"slower", time.Second, 7 * time.Second, fewest + 1},
 		{"time left", time.Second, 40 * time.Second, 13},
 	} {
 		var clock time.Duration
@@ -72,14 +62,17 @@ func TestRounds(t *testing.T) {
 			{"rare", func(times int) { clock += time.Duration(times) }, 1, 1 << 20},
 		}
 		last := 0.0
-		samples := rounds(list, test.given, func() time.Duration { return clock }, func(done float64) {
-			if done < last || done > 1 {
-				t.Errorf("%s: progress from %v to %v", test.name, last, done)
-			}
-			last = done
-		})
-		if len(samples[0]) != test.want || len(samples[1]) != test.want || len(samples[2]) != 1 || last != 1 {
-			t.Errorf("%s: %d, %d and %d rounds, progress to %v; want %d rounds", test.name, len(samples[0]), len(samples[1]), len(samples[2]), last, test.want)
+		samples := rounds(list, test.given, func() time.Duration { return clock },
+			func(done float64) {
+				if done < last || done > 1 {
+					t.Errorf("%s: progress from %v to %v", test.name, last, done)
+				}
+				last = done
+			})
+		if len(samples[0]) != test.want || len(samples[1]) != test.want || len(samples[2]) != 1 ||
+			last != 1 {
+			t.Errorf("%s: %d, %d and %d rounds, progress to %v; want %d rounds", test.name,
+				len(samples[0]), len(samples[1]), len(samples[2]), last, test.want)
 		}
 		for _, ns := range append(samples[0], samples[1]...) {
 			if ns != float64(test.cost) {
@@ -90,7 +83,8 @@ func TestRounds(t *testing.T) {
 }
 
 func TestCalibrate(t *testing.T) {
-	for _, cost := range []time.Duration{1, 30, 999, 20 * time.Microsecond, time.Millisecond, time.Second} {
+	for _, cost := range []time.Duration{1, 30, 999, 20 * time.Microsecond, time.Millisecond,
+		time.Second} {
 		var clock, last time.Duration
 		total := 0
 		times := calibrate(func(times int) {
@@ -108,7 +102,8 @@ func TestCalibrate(t *testing.T) {
 func TestSubjects(t *testing.T) {
 	tensors := makeTensors([]int{100, 3, 70000})
 	list := subjects(adam.Kernels(), tensors)
-	if want := 4 * len(adam.Kernels()); len(list) != want { // generic has one less, and there is the plain loop
+	// generic has one less, and there is the plain loop
+	if want := 4 * len(adam.Kernels()); len(list) != want {
 		t.Fatalf("%d subjects, want %d", len(list), want)
 	}
 	before := adam.Kernel()
@@ -116,7 +111,8 @@ func TestSubjects(t *testing.T) {
 		p := slices.Clone(tensors[2].p)
 		s.run(3)
 		changed := !slices.Equal(p, tensors[2].p)
-		if steps := s.series == result.Plain || slices.Contains(adam.Kernels(), s.series); changed != steps {
+		if steps := s.series == result.Plain ||
+			slices.Contains(adam.Kernels(), s.series); changed != steps {
 			t.Errorf("%s: parameters changed: %v", s.series, changed)
 		}
 	}
@@ -133,13 +129,15 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
+	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64},
+		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
 	if len(rows) != 3*4 || tooLarge != nil || last != 1 {
 		t.Fatalf("%d rows, left out %v, progress to %v", len(rows), tooLarge, last)
 	}
-	if r := rows[8]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 || r.Tensors != 2 || r.Series != selection.Generic {
+	if r := rows[8]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
+		r.Tensors != 2 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}
 	for _, r := range rows {

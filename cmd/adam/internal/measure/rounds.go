@@ -20,10 +20,12 @@ const (
 	atLeast = time.Millisecond // of a sample
 )
 
-// rounds times all subjects round after round, so that a drift of the machine meets all of them, in a
-// random order, as what ran before leaves its mark on the caches. It returns for each the nanoseconds of
-// a call in every round. It spends about the time given, which now counts; progress is told the part done.
-func rounds(subjects []subject, given time.Duration, now func() time.Duration, progress func(float64)) [][]float64 {
+// rounds times all subjects round after round, so that a drift of the machine meets all of them, in
+// a random order, as what ran before leaves its mark on the caches. It returns for each the
+// nanoseconds of a call in every round. It spends about the time given, which now counts; progress
+// is told the part done.
+func rounds(subjects []subject, given time.Duration, now func() time.Duration,
+	progress func(float64)) [][]float64 {
 	start := now()
 	random := rand.New(rand.NewPCG(1, 2))
 	times := make([]int, len(subjects))
@@ -34,7 +36,8 @@ func rounds(subjects []subject, given time.Duration, now func() time.Duration, p
 	for round := 0; ; round++ {
 		spent := now() - start
 		part := max(float64(round)/most, min(float64(spent)/float64(given), float64(round)/enough))
-		if round >= most || round >= enough && spent >= given || round >= fewest && spent >= 2*given {
+		if round >= most || round >= enough && spent >= given || round >= fewest &&
+			spent >= 2*given {
 			progress(1)
 			return samples
 		}

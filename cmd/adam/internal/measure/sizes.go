@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
-// Sizes are the numbers of elements measured if none are asked for: from a bias to far beyond the caches.
-var Sizes = []int{16, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20}
+// Sizes are the numbers of elements measured if none are asked for: from a bias to far beyond the
+// caches.
+var Sizes = []int{16, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20,
+	16 << 20, 64 << 20}
 
 // largest is the largest size accepted, 64 GiB of memory.
 const largest = 4 << 30

@@ -29,8 +29,8 @@ func makeTensors(sizes []int) []tensor {
 	}
 	var tensors []tensor
 	for _, n := range sizes {
-		// Large slices that lie exactly a power of two apart collide; the pages after the first are those
-		// of the moments.
+		// Large slices that lie exactly a power of two apart collide; the pages after the first are
+		// those of the moments.
 		const apart = 32 << 10 / 4
 		t := tensor{make([]float32, n), make([]float32, apart+n)[apart:], adam.NewState(n, config)}
 		for i := 0; i < n; i += len(ps) {
@@ -42,8 +42,8 @@ func makeTensors(sizes []int) []tensor {
 	return tensors
 }
 
-// subjects are the kernels, each followed by its ceilings, and the plain loop, all on the same tensors.
-// The slow ones have fewer rounds.
+// subjects are the kernels, each followed by its ceilings, and the plain loop, all on the same
+// tensors. The slow ones have fewer rounds.
 func subjects(kernels []string, tensors []tensor) []subject {
 	var list []subject
 	for _, k := range kernels {
@@ -54,11 +54,14 @@ func subjects(kernels []string, tensors []tensor) []subject {
 		list = append(list,
 			subject{k, func(times int) { step(k, tensors, times) }, 1, every},
 			// Twice in a run, which restores the data.
-			subject{result.Traffic + k, func(times int) { traffic(k, roofline.Traffic, tensors, 2*times) }, 2, every},
-			subject{result.Arithmetic + k, func(times int) { arithmetic(k, tensors, times) }, 1, every})
+			subject{result.Traffic + k,
+				func(times int) { traffic(k, roofline.Traffic, tensors, 2*times) }, 2, every},
+			subject{result.Arithmetic + k, func(times int) { arithmetic(k, tensors, times) }, 1,
+				every})
 		if k != selection.Generic { // where it is the same
 			list = append(list, subject{result.Prefetched + k,
-				func(times int) { traffic(k, roofline.TrafficPrefetched, tensors, 2*times) }, 2, every})
+				func(times int) { traffic(k, roofline.TrafficPrefetched, tensors, 2*times) }, 2,
+				every})
 		}
 	}
 	steps := 0
@@ -83,12 +86,13 @@ func step(kernel string, tensors []tensor, times int) {
 
 func plainStep(tensors []tensor, t int) {
 	for _, x := range tensors {
-		plain.Step(x.p, x.g, x.s.M, x.s.V, t, float32(config.LR), float32(config.Beta1), float32(config.Beta2),
-			float32(config.Eps), float32(config.WeightDecay))
+		plain.Step(x.p, x.g, x.s.M, x.s.V, t, float32(config.LR), float32(config.Beta1),
+			float32(config.Beta2), float32(config.Eps), float32(config.WeightDecay))
 	}
 }
 
-func traffic(kernel string, run func(kernel string, p, g, m, v []float32), tensors []tensor, times int) {
+func traffic(kernel string, run func(kernel string, p, g, m, v []float32), tensors []tensor,
+	times int) {
 	for range times {
 		for _, t := range tensors {
 			run(kernel, t.p, t.g, t.s.M, t.s.V)

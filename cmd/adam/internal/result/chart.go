@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/machine"
+	"github.com/fusedadam/adam/internal/report"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
@@ -18,16 +19,13 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Colours that people of any colour vision tell apart (Okabe and Ito).
 var (
-	kernelColors = []color.Color{rgb(0x0072b2), rgb(0xd55e00), rgb(0x009e73), rgb(0xcc79a7)}
-	plainColor   = rgb(0x000000)
-	ceilingColor = rgb(0x8c8c8c)
-	gridColor    = rgb(0xe6e6e6)
-	cacheColor   = rgb(0x707070)
+	kernelColors = []color.Color{report.Blue, report.Vermilion, report.Green, report.Purple}
+	ceilingColor = color.RGBA{0x8c, 0x8c, 0x8c, 255}
+	cacheColor   = color.RGBA{0x70, 0x70, 0x70, 255}
 )
 
-func rgb(x uint32) color.Color { return color.RGBA{uint8(x >> 16), uint8(x >> 8), uint8(x), 255} }
+func init() { plot.DefaultFont.Variant = "Sans" }
 
 // In points.
 const (
@@ -37,8 +35,9 @@ const (
 	margin      = 10
 )
 
-// Chart draws the sizes as SVG: ns per parameter against elements, a line for each kernel, the plain
-// loop and the two ceilings of the best kernel. The caches are marked where the slices fill them.
+// Chart draws the sizes as SVG: ns per parameter against elements, a line for each kernel, the
+// plain loop and the two ceilings of the best kernel. The caches are marked where the slices fill
+// them.
 func (r *Result) Chart() ([]byte, error) {
 	items := r.Items(Size)
 	if len(items) < 2 {
@@ -46,19 +45,21 @@ func (r *Result) Chart() ([]byte, error) {
 	}
 	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(a.Elements, b.Elements) })
 	p := plot.New()
-	p.Title.Text = r.CPU.String() + ": one Adam step, one thread (lower is faster)"
+	p.Title.Text = r.CPU.String() + ": Adam step (lower is faster)"
 	p.Title.Padding = 24 // room for the names of the caches
 	p.X.Label.Text, p.Y.Label.Text = "elements", "ns per parameter"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	sans(13, &p.Title.TextStyle)
-	sans(11, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label)
+	legend := plot.NewLegend()
+	p.Title.TextStyle.Font.Size = 13
+	for _, style := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label,
+		&p.Y.Tick.Label, &legend.TextStyle} {
+		style.Font.Size = 11
+	}
 
 	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Vertical.Color = gridColor, gridColor
+	grid.Horizontal.Color, grid.Vertical.Color = report.Grid, report.Grid
 	p.Add(grid, cacheMarks(r.CPU))
-	legend := plot.NewLegend()
 	legend.Top, legend.Left, legend.Padding = true, true, 6
-	sans(11, &legend.TextStyle)
 	for _, s := range r.series() {
 		var points plotter.XYs
 		for _, it := range items {
@@ -73,7 +74,8 @@ func (r *Result) Chart() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		line.LineStyle, dots.Color, dots.Shape, dots.Radius = s.line, s.line.Color, draw.CircleGlyph{}, 2
+		line.LineStyle, dots.Color, dots.Shape, dots.Radius = s.line, s.line.Color,
+			draw.CircleGlyph{}, 2
 		p.Add(line) // which widens the axes
 		legend.Add(s.name, line)
 		if s.line.Dashes == nil {
@@ -94,15 +96,7 @@ func (r *Result) Chart() ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	// Not everybody has the font; its widths are those of the others.
-	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
-}
-
-func sans(size vg.Length, styles ...*text.Style) {
-	for _, s := range styles {
-		s.Font.Variant, s.Font.Size = "Sans", size
-	}
+	return report.Fonts(b.Bytes()), nil
 }
 
 // A series is a line of the chart.
@@ -124,10 +118,12 @@ func (r *Result) series() []series {
 	}
 	best := r.Kernels[0]
 	return append(list,
-		series{"plain Go loop", draw.LineStyle{Color: plainColor, Width: 1.2}, measured(Plain)},
-		series{"memory traffic, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2, Dashes: []vg.Length{5, 3}},
+		series{"plain Go loop", draw.LineStyle{Color: report.Black, Width: 1.2}, measured(Plain)},
+		series{"memory traffic, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,
+			Dashes: []vg.Length{5, 3}},
 			func(it Item) float64 { traffic, _ := r.Ceilings(it, best); return traffic }},
-		series{"√ and ÷ alone, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2, Dashes: []vg.Length{1.5, 2.5}},
+		series{"√ and ÷ alone, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,
+			Dashes: []vg.Length{1.5, 2.5}},
 			func(it Item) float64 { _, arithmetic := r.Ceilings(it, best); return arithmetic }})
 }
 
@@ -147,7 +143,8 @@ func (m cacheMarks) Plot(c draw.Canvas, p *plot.Plot) {
 			continue
 		}
 		at := x(elements)
-		c.StrokeLine2(draw.LineStyle{Color: cacheColor, Width: 0.8, Dashes: []vg.Length{2, 2}}, at, c.Min.Y, at, c.Max.Y+3)
+		c.StrokeLine2(draw.LineStyle{Color: cacheColor, Width: 0.8, Dashes: []vg.Length{2, 2}}, at,
+			c.Min.Y, at, c.Max.Y+3)
 		c.FillText(style, vg.Point{X: at, Y: c.Max.Y + 6}, cache.name+" "+machine.Bytes(cache.size))
 	}
 }

@@ -30,19 +30,12 @@ func Page(results []*Result, chart func(*Result) string, predictions string) (st
 	}{Bytes: bytesPerParam, Predictions: predictions}
 	for _, r := range results {
 		data.ARM64 = data.ARM64 || r.GOARCH == "arm64"
-		data.Results = append(data.Results, section{r, chart(r), r.markdown(Size), r.markdown(Model), r.fewest()})
+		data.Results = append(data.Results, section{r, chart(r), r.table(Size).Markdown(2),
+			r.table(Model).Markdown(2), r.fewest()})
 	}
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, data)
 	return b.String(), err
-}
-
-// markdown is the table of a kind, empty if nothing of it was measured.
-func (r *Result) markdown(kind Kind) string {
-	if t := r.table(kind); len(t) > 1 {
-		return strings.TrimSuffix(t.markdown(), "\n")
-	}
-	return ""
 }
 
 // fewest is the smallest number of samples that the first kernel has.

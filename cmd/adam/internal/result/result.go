@@ -1,5 +1,5 @@
-// Package result holds what was measured on a machine and shows it: as JSON, as a table, as a chart,
-// and as the page docs/BENCHMARKS.md.
+// Package result holds what was measured on a machine and shows it: as JSON, as a table, as a
+// chart, and as the page docs/BENCHMARKS.md.
 package result
 
 import (
@@ -90,8 +90,8 @@ func (r *Result) Time(it Item, series string) float64 {
 	return 0
 }
 
-// Ceilings returns a kernel's two ceilings in ns per parameter; 0 if they were not measured, or mean
-// nothing because there is not a block of elements.
+// Ceilings returns a kernel's two ceilings in ns per parameter; 0 if they were not measured, or
+// mean nothing because there is not a block of elements.
 func (r *Result) Ceilings(it Item, kernel string) (traffic, arithmetic float64) {
 	if it.Elements < roofline.Block {
 		return 0, 0
@@ -115,7 +115,8 @@ func (r *Result) JSON() []byte {
 	return append(text, '\n')
 }
 
-// Save writes the result into the directory, under the name of the CPU, and returns the file's name.
+// Save writes the result into the directory, under the name of the CPU, and returns the file's
+// name.
 func (r *Result) Save(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err

@@ -17,18 +17,23 @@ import (
 // sample is a result with round figures.
 func sample() *Result {
 	r := &Result{
-		Schema: Schema, CPU: machine.CPU{Name: "Some (R) CPU", Cores: 2, L1D: 32 << 10, L2: 1 << 20, Line: 64},
-		GOOS: "plan9", GOARCH: "amd64", Go: "go1.99", Date: "2001-02-03", Kernels: []string{"wide", "generic"},
+		Schema: Schema, CPU: machine.CPU{Name: "Some (R) CPU", Cores: 2, L1D: 32 << 10, L2: 1 << 20,
+			Line: 64},
+		GOOS: "plan9", GOARCH: "amd64", Go: "go1.99", Date: "2001-02-03",
+		Kernels: []string{"wide", "generic"},
 	}
-	add := func(kind Kind, name string, elements, tensors int, wide, traffic, prefetched, arithmetic float64) {
+	add := func(kind Kind, name string, elements, tensors int, wide, traffic, prefetched,
+		arithmetic float64) {
 		for _, s := range []struct {
 			series string
 			ns     float64
 		}{
-			{"wide", wide}, {Traffic + "wide", traffic}, {Arithmetic + "wide", arithmetic}, {Prefetched + "wide", prefetched},
+			{"wide", wide}, {Traffic + "wide", traffic}, {Arithmetic + "wide", arithmetic},
+			{Prefetched + "wide", prefetched},
 			{"generic", 2}, {Traffic + "generic", 1}, {Arithmetic + "generic", 1.5}, {Plain, 4},
 		} {
-			r.Rows = append(r.Rows, Row{kind, name, elements, tensors, s.series, 7, s.ns * 0.9, s.ns, s.ns * 1.1})
+			r.Rows = append(r.Rows, Row{kind, name, elements, tensors, s.series, 7, s.ns * 0.9,
+				s.ns, s.ns * 1.1})
 		}
 	}
 	add(Size, "1", 1, 1, 100, 50, 50, 50)
@@ -45,7 +50,7 @@ L1D 32 KiB, L2 1 MiB, L3 unknown, line 64 bytes
 
 elements  kernel   ns/param   GB/s           ceiling  % of ceiling  speed-up
 
-1         wide          100  0.280                                    0.040×
+1         wide          100  0.280                                   0.0400×
           generic      2.00   14.0                                     2.00×
           plain        4.00   7.00
 
@@ -68,14 +73,6 @@ Net, 3 tensors  wide        0.500  56.0  0.400 arithmetic            80     8.00
 	}
 }
 
-func TestFigure(t *testing.T) {
-	for x, want := range map[float64]string{0.0123: "0.012", 0.9994: "0.999", 0.9996: "1.00", 3.456: "3.46", 9.996: "10.0", 99.96: "100", 12345: "12345"} {
-		if got := figure(x); got != want {
-			t.Errorf("%v: %s, want %s", x, got, want)
-		}
-	}
-}
-
 func TestSaveAndLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bench")
 	if list, err := Load(dir); list != nil || err != nil {
@@ -94,11 +91,13 @@ func TestSaveAndLoad(t *testing.T) {
 	if rows := strings.Count(string(r.JSON()), "\n\t\t{ \"kind\""); rows != len(r.Rows) {
 		t.Errorf("%d rows on lines of their own, want %d:\n%s", rows, len(r.Rows), r.JSON())
 	}
-	for text, want := range map[string]string{"{": "JSON", `{"schema": "adam-bench/9"}`: "schema", `{"schema": "adam-bench/1"}`: "no kernels"} {
+	for text, want := range map[string]string{"{": "JSON", `{"schema": "adam-bench/9"}`: "schema",
+		`{"schema": "adam-bench/1"}`: "no kernels"} {
 		if err := os.WriteFile(filepath.Join(dir, "bad.json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "bad.json: ") || !strings.Contains(err.Error(), want) {
+		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "bad.json: ") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -114,7 +113,8 @@ func TestChart(t *testing.T) {
 	if !bytes.Equal(chart, again) {
 		t.Error("two charts of one result differ")
 	}
-	for _, want := range []string{">wide<", ">generic<", ">plain Go loop<", ">memory traffic, wide<", ">√ and ÷ alone, wide<",
+	for _, want := range []string{">wide<", ">generic<", ">plain Go loop<",
+		">memory traffic, wide<", ">√ and ÷ alone, wide<",
 		">L1 32 KiB<", ">L2 1 MiB<", ">16Mi<", ">0.5<", "Some (R) CPU", "Arial"} {
 		if !bytes.Contains(chart, []byte(want)) {
 			t.Errorf("no %s in the chart", want)
@@ -148,12 +148,16 @@ func TestPage(t *testing.T) {
 		predictions string
 		want, not   []string
 	}{
-		{"none", nil, "", []string{"No machine has been measured yet.", "No figure of an arm64"}, []string{"elements |"}},
+		{"none", nil, "", []string{"No machine has been measured yet.", "No figure of an arm64"},
+			[]string{"elements |"}},
 		{"one", []*Result{r}, "", []string{
-			"\n## Some (R) CPU, plan9/amd64\n\n", "2001-02-03", "At least 7 samples", "](../bench/x.svg)\n",
-			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |", "| Net, 3 tensors | wide |", "No figure of an arm64",
+			"\n## Some (R) CPU, plan9/amd64\n\n", "2001-02-03", "At least 7 samples",
+			"](../bench/x.svg)\n",
+			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |",
+			"| Net, 3 tensors | wide |", "No figure of an arm64",
 		}, []string{"No machine has", "\n\n\n"}},
-		{"arm64 without models", []*Result{r, arm}, "## Predicted\n\n  as it is {{.}}\n", []string{"\n## Unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},
+		{"arm64 without models", []*Result{r, arm}, "## Predicted\n\n  as it is {{.}}\n",
+			[]string{"\n## Unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},
 			[]string{"No figure of an arm64"}},
 	} {
 		page, err := Page(test.results, chart, test.predictions)

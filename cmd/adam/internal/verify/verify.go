@@ -1,5 +1,5 @@
-// Package verify shows that a kernel of package adam computes what it should: the bits of the generic
-// kernel, and the trajectories of PyTorch.
+// Package verify shows that a kernel of package adam computes what it should: the bits of the
+// generic kernel, and the trajectories of PyTorch.
 package verify
 
 import (
@@ -13,12 +13,21 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-// On returns the step of a kernel that this machine can run.
+// On returns the step of a kernel that this machine can run. It is an error if another one ran.
 func On(kernel string) operands.Step {
 	return func(s *operands.State, p, g []float32, c operands.Config) error {
-		defer selection.Use(selection.Use(kernel))
-		return (*adam.State)(s).Step(p, g, adam.Config(c))
+		return using(kernel, func() error { return (*adam.State)(s).Step(p, g, adam.Config(c)) })
 	}
+}
+
+// using calls f while the kernel is in use, and sees that it is.
+func using(kernel string, f func() error) error {
+	defer selection.Use(selection.Use(kernel))
+	err := f()
+	if k := adam.Kernel(); k != kernel {
+		return fmt.Errorf("kernel %s ran in the place of %s", k, kernel)
+	}
+	return err
 }
 
 // Figures says how much was compared.
@@ -36,14 +45,17 @@ func Scope() string {
 	for _, k := range operands.Kinds {
 		kinds = append(kinds, k.Name)
 	}
-	return fmt.Sprintf("%d lengths (0 to %d, and around the tile of %d elements), %d configurations,\n"+
-		"%d kinds of values (%s), each slice at an alignment of its own, %d steps in a row;\n"+
-		"all slices compared after each step, NaN as NaN",
-		len(operands.Lengths(selection.Tile)), operands.Longest, selection.Tile, len(operands.Variants), len(kinds), strings.Join(kinds, ", "), stepped)
+	return fmt.Sprintf("%d lengths\n(0 to %d, and around the tile of %d elements), "+
+		"%d configurations, %d kinds of values\n(%s),\n"+
+		"each slice at an alignment of its own, %d steps in a row; all slices compared\n"+
+		"after each step, NaN as NaN",
+		len(operands.Lengths(selection.Tile)), operands.Longest, selection.Tile,
+		len(operands.Variants), len(kinds), strings.Join(kinds, ", "), stepped)
 }
 
-// AgainstGeneric compares the bits of all that step writes with those of generic, in every combination of
-// length, configuration and kind of value, and sees that it writes to nothing else. The error says where.
+// AgainstGeneric compares the bits of all that step writes with those of generic, in every
+// combination of length, configuration and kind of value, and sees that it writes to nothing else.
+// The error says where.
 func AgainstGeneric(step, generic operands.Step) (Figures, error) {
 	var f Figures
 	r := rand.New(rand.NewPCG(1, 2))
@@ -55,7 +67,8 @@ func AgainstGeneric(step, generic operands.Step) (Figures, error) {
 				want := got.Clone(operands.Offsets(r))
 				for i := range stepped {
 					if err := got.Compare(want, step, generic, v.Config); err != nil {
-						return f, fmt.Errorf("config %s, %s values, step %d: %w", v.Name, k.Name, i+1, err)
+						return f, fmt.Errorf("config %s, %s values, step %d: %w",
+							v.Name, k.Name, i+1, err)
 					}
 					f.Steps++
 					f.Values += 3 * n
@@ -69,8 +82,8 @@ func AgainstGeneric(step, generic operands.Step) (Figures, error) {
 	return f, nil
 }
 
-// AgainstPyTorch replays every stored trajectory and returns their number. The error names the first
-// that step does not follow.
+// AgainstPyTorch replays every stored trajectory and returns their number. The error names the
+// first that step does not follow.
 func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
 	var total golden.Result
 	cases, err := golden.Cases()
@@ -89,15 +102,18 @@ func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
 	return len(cases), total, nil
 }
 
-// A Run makes steps of an Optimizer of tensors of n elements, and returns all values that it can see after
-// each, and the norms.
-type Run func(o adam.Options, n int, c adam.Config) (values []float32, norms [stepped]float64, err error)
+// A Run makes steps of an Optimizer of tensors of n elements, and returns all values that it can
+// see after each, and the norms.
+type Run func(o adam.Options, n int, c adam.Config) (
+	values []float32, norms [stepped]float64, err error)
 
-// OptimizerAgainstGeneric compares the bits of a run with those of generic, with every option that has a
-// kernel of its own. It returns the number of steps; the error says where.
+// OptimizerAgainstGeneric compares the bits of a run with those of generic, with every option that
+// has a kernel of its own. It returns the number of steps; the error says where.
 func OptimizerAgainstGeneric(run, generic Run) (int, error) {
 	count := 0
-	for _, o := range []adam.Options{{MaxNorm: 1, EMADecay: 0.9}, {MaxValue: 0.01, EMADecay: 0.999, ZeroGrad: true}} {
+	for _, o := range []adam.Options{
+		{MaxNorm: 1, EMADecay: 0.9}, {MaxValue: 0.01, EMADecay: 0.999, ZeroGrad: true},
+	} {
 		for _, n := range []int{0, 1, 31, 33, operands.Longest, 1000, selection.Tile + 33} {
 			for _, v := range operands.Variants {
 				got, gotNorms, err := run(o, n, adam.Config(v.Config))
@@ -108,12 +124,14 @@ func OptimizerAgainstGeneric(run, generic Run) (int, error) {
 				if err != nil {
 					return count, err
 				}
+				where := fmt.Sprintf("optimizer %+v, config %s, %d elements", o, v.Name, n)
 				if gotNorms != wantNorms {
-					return count, fmt.Errorf("optimizer %+v, config %s, %d elements: norms %v, want %v", o, v.Name, n, gotNorms, wantNorms)
+					return count, fmt.Errorf("%s: norms %v, want %v", where, gotNorms, wantNorms)
 				}
 				for i := range want {
 					if !operands.Same(got[i], want[i]) {
-						return count, fmt.Errorf("optimizer %+v, config %s, %d elements: value %d is %v, want %v", o, v.Name, n, i, got[i], want[i])
+						return count, fmt.Errorf("%s: value %d is %v, want %v",
+							where, i, got[i], want[i])
 					}
 				}
 				count += stepped
@@ -123,31 +141,41 @@ func OptimizerAgainstGeneric(run, generic Run) (int, error) {
 	return count, nil
 }
 
-// OptimizerOn returns the run on a kernel that this machine can run.
+// OptimizerOn returns the run on a kernel that this machine can run, and an error if another ran.
 func OptimizerOn(kernel string) Run {
-	return func(o adam.Options, n int, c adam.Config) (values []float32, norms [stepped]float64, err error) {
-		defer selection.Use(selection.Use(kernel))
-		r := rand.New(rand.NewPCG(uint64(n), 5))
-		group := adam.Group{Config: c}
-		for _, name := range []string{"a", "b"} {
-			x := operands.New(r, n, operands.Offsets(r), operands.Normal)
-			group.Params = append(group.Params, adam.Param{Name: name, Value: x.P, Grad: x.G})
-		}
-		opt, err := adam.New(o, group)
-		if err != nil {
-			return nil, norms, err
-		}
-		defer opt.Close()
-		for i := range norms {
-			stats, err := opt.Step()
-			if err != nil {
-				return nil, norms, err
-			}
-			norms[i] = stats.GradNorm
-			for _, p := range group.Params {
-				values = append(append(append(values, p.Value...), p.Grad...), opt.EMA(p.Name)...)
-			}
-		}
-		return values, norms, nil
+	return func(o adam.Options, n int, c adam.Config) (
+		values []float32, norms [stepped]float64, err error) {
+		err = using(kernel, func() error {
+			values, err = run(o, n, c, &norms)
+			return err
+		})
+		return values, norms, err
 	}
+}
+
+// run makes the steps of a Run on the kernel in use.
+func run(o adam.Options, n int, c adam.Config, norms *[stepped]float64) ([]float32, error) {
+	r := rand.New(rand.NewPCG(uint64(n), 5))
+	group := adam.Group{Config: c}
+	for _, name := range []string{"a", "b"} {
+		x := operands.New(r, n, operands.Offsets(r), operands.Normal)
+		group.Params = append(group.Params, adam.Param{Name: name, Value: x.P, Grad: x.G})
+	}
+	opt, err := adam.New(o, group)
+	if err != nil {
+		return nil, err
+	}
+	defer opt.Close()
+	var values []float32
+	for i := range norms {
+		stats, err := opt.Step()
+		if err != nil {
+			return nil, err
+		}
+		norms[i] = stats.GradNorm
+		for _, p := range group.Params {
+			values = append(append(append(values, p.Value...), p.Grad...), opt.EMA(p.Name)...)
+		}
+	}
+	return values, nil
 }

@@ -36,18 +36,37 @@ func TestOptimizer(t *testing.T) {
 	}
 	for want, spoil := range map[string]func(values []float32, norms []float64){
 		"1000 elements: value 7 is": func(values []float32, _ []float64) { nudge(values, 7) },
-		"1000 elements: norms":      func(_ []float32, norms []float64) { norms[2] = math.Nextafter(norms[2], 0) },
+		"1000 elements: norms": func(_ []float32, norms []float64) {
+			norms[2] = math.Nextafter(norms[2], 0)
+		},
 	} {
-		_, err := OptimizerAgainstGeneric(func(o adam.Options, n int, c adam.Config) ([]float32, [stepped]float64, error) {
-			values, norms, err := generic(o, n, c)
-			if n == 1000 {
+		wrong := func(o adam.Options, n int, c adam.Config) (
+			values []float32, norms [stepped]float64, err error) {
+			if values, norms, err = generic(o, n, c); n == 1000 {
 				spoil(values, norms[:])
 			}
 			return values, norms, err
-		}, generic)
+		}
+		_, err := OptimizerAgainstGeneric(wrong, generic)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
+	}
+}
+
+// A kernel that was not chosen is found out.
+func TestKernelInUse(t *testing.T) {
+	defer func(use func(string) string) { selection.Use = use }(selection.Use)
+	selection.Use = func(string) string { return adam.Kernel() }
+	want := "kernel " + adam.Kernel() + " ran in the place of other"
+	c := adam.Default()
+	err := On("other")(new(operands.State), nil, nil, operands.Config(c))
+	if err == nil || err.Error() != want {
+		t.Errorf("step: %v, want %s", err, want)
+	}
+	_, _, err = OptimizerOn("other")(adam.Options{}, 1, c)
+	if err == nil || err.Error() != want {
+		t.Errorf("optimizer: %v, want %s", err, want)
 	}
 }
 
@@ -71,45 +90,49 @@ func nudge(x []float32, i int) {
 
 func TestFaultsAreFound(t *testing.T) {
 	failure := errors.New("no step")
-	for _, test := range []struct {
-		want string
-		step operands.Step
-	}{
-		{"config adam, normal values, step 1: p[31] of 33 = ", faulty(func(s *operands.State, p, _ []float32, _ operands.Config) {
+	fails := func(*operands.State, []float32, []float32, operands.Config) error { return failure }
+	if _, err := AgainstGeneric(fails, generic); !errors.Is(err, failure) {
+		t.Errorf("a step that fails: %v", err)
+	}
+	for want, spoil := range map[string]func(s *operands.State, p, g []float32, c operands.Config){
+		"config adam, normal values, step 1: p[31] of 33 = ": func(
+			s *operands.State, p, _ []float32, _ operands.Config) {
 			if len(p) == 33 {
 				nudge(p, 31)
 			}
-		})},
-		{"config adamw, ", faulty(func(s *operands.State, p, _ []float32, c operands.Config) {
+		},
+		"config adamw, ": func(s *operands.State, p, _ []float32, c operands.Config) {
 			if len(p) == 2 && c.WeightDecay != 0 && s.T%10 == 2 {
 				nudge(s.M, 1)
 			}
-		})},
-		{"config adam, normal values, step 1: V[900] of 1000 = ", faulty(func(s *operands.State, p, _ []float32, _ operands.Config) {
+		},
+		"config adam, normal values, step 1: V[900] of 1000 = ": func(
+			s *operands.State, p, _ []float32, _ operands.Config) {
 			if len(p) > 900 {
 				nudge(s.V, 900)
 			}
-		})},
-		{"config amsgrad, normal values, step 1: VMax[3] of 4 = ", faulty(func(s *operands.State, p, _ []float32, c operands.Config) {
+		},
+		"config amsgrad, normal values, step 1: VMax[3] of 4 = ": func(
+			s *operands.State, p, _ []float32, c operands.Config) {
 			if len(p) > 3 && c.AMSGrad {
 				nudge(s.VMax, 3)
 			}
-		})},
-		{"no step", func(*operands.State, []float32, []float32, operands.Config) error { return failure }},
-		{"gradient g[4] was changed", faulty(func(_ *operands.State, _, g []float32, _ operands.Config) {
+		},
+		"gradient g[4] was changed": func(_ *operands.State, _, g []float32, _ operands.Config) {
 			if len(g) == 5 {
 				nudge(g, 4)
 			}
-		})},
-		{"memory beside V was changed", faulty(func(s *operands.State, _, _ []float32, _ operands.Config) {
+		},
+		"memory beside V was changed": func(s *operands.State, _, _ []float32, _ operands.Config) {
 			if n := len(s.V); n == 7 {
 				*(*float32)(unsafe.Add(unsafe.Pointer(&s.V[0]), 4*n)) = 0
 			}
-		})},
-		{"T = 2, want ", faulty(func(s *operands.State, _, _ []float32, _ operands.Config) { s.T = 2 })},
+		},
+		"T = 2, want ": func(s *operands.State, _, _ []float32, _ operands.Config) { s.T = 2 },
 	} {
-		if _, err := AgainstGeneric(test.step, generic); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%q: %v", test.want, err)
+		_, err := AgainstGeneric(faulty(spoil), generic)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
 		}
 	}
 }

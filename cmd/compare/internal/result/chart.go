@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fusedadam/adam/internal/report"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
@@ -16,16 +17,15 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Colours that people of any colour vision tell apart (Okabe and Ito).
 var colors = []color.RGBA{
-	{0x00, 0x72, 0xb2, 255}, {0x56, 0xb4, 0xe9, 255}, {0x00, 0x00, 0x00, 255}, {0xd5, 0x5e, 0x00, 255},
-	{0x00, 0x9e, 0x73, 255}, {0xcc, 0x79, 0xa7, 255}, {0xe6, 0x9f, 0x00, 255},
+	report.Blue, report.Sky, report.Black, report.Vermilion, report.Green, report.Purple,
+	report.Orange,
 }
 
 // Adam, AdamW and Adam of the host often lie upon each other.
 var dashes = [][]vg.Length{nil, {6, 3}, {2, 3}, nil, nil, nil, nil}
 
-var gridColor = color.RGBA{0xe6, 0xe6, 0xe6, 255}
+func init() { plot.DefaultFont.Variant = "Sans" }
 
 // In points.
 const (
@@ -41,22 +41,15 @@ func lineStyle(i int) draw.LineStyle {
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	sans(12, &p.Title.TextStyle)
-	sans(10, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label)
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 10, 10
 	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Vertical.Color = gridColor, gridColor
+	grid.Horizontal.Color, grid.Vertical.Color = report.Grid, report.Grid
 	p.Add(grid)
 	return p
 }
 
-func sans(size vg.Length, styles ...*text.Style) {
-	for _, s := range styles {
-		s.Font.Variant, s.Font.Size = "Sans", size
-	}
-}
-
-// logTicks marks 1, 2 and 5 of each decade, or the decades alone if there are many. Less than a decade is marked as if
-// it were linear.
+// logTicks marks 1, 2 and 5 of each decade, or the decades alone if there are many. Less than a
+// decade is marked as if it were linear.
 func logTicks(lo, hi float64) []plot.Tick {
 	if hi/lo < 8 {
 		return plot.DefaultTicks{}.Ticks(lo, hi)
@@ -70,7 +63,8 @@ func logTicks(lo, hi float64) []plot.Tick {
 		for _, d := range digits {
 			v := d * math.Pow(10, e)
 			if v >= lo*(1-1e-9) && v <= hi*(1+1e-9) {
-				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
+				ticks = append(ticks,
+					plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
 			}
 		}
 	}
@@ -81,10 +75,13 @@ func logAxis(a *plot.Axis) {
 	a.Scale, a.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
 }
 
-// Curves draws the test runs: loss and accuracy against steps and seconds, the mean and the range of the seeds.
+// Curves draws the test runs: loss and accuracy against steps and seconds, the mean and the range
+// of the seeds.
 func (t *Task) Curves() ([]byte, error) {
-	loss, accuracy := func(p Point) float64 { return p.Loss }, func(p Point) float64 { return 100 * p.Accuracy }
-	step, seconds := func(p Point) float64 { return float64(p.Step) }, func(p Point) float64 { return p.Seconds }
+	loss, accuracy := func(p Point) float64 { return p.Loss },
+		func(p Point) float64 { return 100 * p.Accuracy }
+	step, seconds := func(p Point) float64 { return float64(p.Step) },
+		func(p Point) float64 { return p.Seconds }
 	var panels [][]*plot.Plot
 	for _, row := range []struct {
 		name string
@@ -115,8 +112,8 @@ func (t *Task) Curves() ([]byte, error) {
 	return drawPanels(panels, t.legend())
 }
 
-// limit sets the ends of the axis of y to what all curves have after a tenth of the steps, since the beginning would
-// press all that follows together.
+// limit sets the ends of the axis of y to what all curves have after a tenth of the steps, since
+// the beginning would press all that follows together.
 func (t *Task) limit(p *plot.Plot, y func(Point) float64) {
 	p.Y.Min, p.Y.Max = math.Inf(1), math.Inf(-1)
 	for _, name := range t.Optimizers() {
@@ -168,7 +165,8 @@ func (t *Task) addCurve(p *plot.Plot, optimizer string, i int, x, y func(Point) 
 func (r *Result) Sweeps() ([]byte, error) {
 	var plots []*plot.Plot
 	for _, t := range r.Tasks {
-		p := newPlot(t.Title+", one run for each point", "learning rate", "validation loss at the end")
+		p := newPlot(t.Title+", one run for each point", "learning rate",
+			"validation loss at the end")
 		logAxis(&p.X)
 		logAxis(&p.Y)
 		least := math.Inf(1)
@@ -187,7 +185,8 @@ func (r *Result) Sweeps() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			line.LineStyle, dots.Color, dots.Shape, dots.Radius = lineStyle(i), colors[i%len(colors)], draw.CircleGlyph{}, 2.5
+			line.LineStyle, dots.Color, dots.Shape, dots.Radius = lineStyle(i),
+				colors[i%len(colors)], draw.CircleGlyph{}, 2.5
 			p.Add(line, dots)
 		}
 		p.Y.Min = least / 1.05
@@ -227,7 +226,8 @@ func (r *Result) Steps() ([]byte, error) {
 			}{
 				{q[0], q[4], 0, 1, c}, {q[1], q[3], 0, 9, c}, {q[2], q[2], 0.11, 1.5, color.White},
 			} {
-				line, err := plotter.NewLine(plotter.XYs{{X: part.from, Y: y - part.height}, {X: part.to, Y: y + part.height}})
+				line, err := plotter.NewLine(plotter.XYs{{X: part.from, Y: y - part.height},
+					{X: part.to, Y: y + part.height}})
 				if err != nil {
 					return nil, err
 				}
@@ -238,7 +238,7 @@ func (r *Result) Steps() ([]byte, error) {
 		p.Y.Min, p.Y.Max = 0.4, float64(n)+0.4
 		p.Y.Tick.Marker = plot.ConstantTicks(names)
 		p.Y.Tick.Length = 0
-		if err := t.addSGD(p, func(lr float64) plotter.XYs { return plotter.XYs{{X: lr, Y: p.Y.Min}, {X: lr, Y: p.Y.Max}} }); err != nil {
+		if err := t.addSGD(p, true); err != nil {
 			return nil, err
 		}
 		p.Title.Text += fmt.Sprintf(": after %d steps (light) and %d", steps[0], steps[1])
@@ -247,8 +247,8 @@ func (r *Result) Steps() ([]byte, error) {
 	return drawPanels([][]*plot.Plot{plots}, r.Tasks[0].legend(SGD, Momentum))
 }
 
-// constant is the style of a learning rate that all parameters have. Those of SGD and momentum may lie upon each other:
-// one is drawn in the gaps of the other.
+// constant is the style of a learning rate that all parameters have. Those of SGD and momentum may
+// lie upon each other: one is drawn in the gaps of the other.
 func constant(i int, name string) draw.LineStyle {
 	style := lineStyle(i)
 	style.Dashes = []vg.Length{6, 6}
@@ -258,8 +258,9 @@ func constant(i int, name string) draw.LineStyle {
 	return style
 }
 
-// addSGD adds lines at the learning rates of SGD and of momentum, whose steps add up to 1/(1-β) of its gradients.
-func (t *Task) addSGD(p *plot.Plot, line func(lr float64) plotter.XYs) error {
+// addSGD adds lines at the learning rates of SGD and of momentum, whose steps add up to 1/(1-β) of
+// its gradients.
+func (t *Task) addSGD(p *plot.Plot, upright bool) error {
 	for i, name := range t.Optimizers() {
 		lr := t.Of(name, Test)[0].LR
 		switch name {
@@ -269,7 +270,11 @@ func (t *Task) addSGD(p *plot.Plot, line func(lr float64) plotter.XYs) error {
 		default:
 			continue
 		}
-		l, err := plotter.NewLine(line(lr))
+		ends := plotter.XYs{{X: p.X.Min, Y: lr}, {X: p.X.Max, Y: lr}}
+		if upright {
+			ends = plotter.XYs{{X: lr, Y: p.Y.Min}, {X: lr, Y: p.Y.Max}}
+		}
+		l, err := plotter.NewLine(ends)
 		if err != nil {
 			return err
 		}
@@ -279,9 +284,11 @@ func (t *Task) addSGD(p *plot.Plot, line func(lr float64) plotter.XYs) error {
 	return nil
 }
 
-// Rare draws the learning rate that Adam gives each symbol's row of the first layer against how often the symbol occurs.
+// Rare draws the learning rate that Adam gives each symbol's row of the first layer against how
+// often the symbol occurs.
 func (t *Task) Rare() ([]byte, error) {
-	p := newPlot(t.Title+": learning rate of each, the median of its row of the embeddings", "occurrences in the training part", "LR/(√v̂+ε)")
+	p := newPlot(t.Title+": learning rate of each, the median of its row of the embeddings",
+		"occurrences in the training part", "LR/(√v̂+ε)")
 	logAxis(&p.X)
 	logAxis(&p.Y)
 	var at plotter.XYLabels
@@ -305,12 +312,12 @@ func (t *Task) Rare() ([]byte, error) {
 	}
 	for i := range labels.TextStyle {
 		style := &labels.TextStyle[i]
-		sans(10, style)
+		style.Font = p.X.Label.TextStyle.Font
 		style.XAlign, style.YAlign, style.Color = draw.XCenter, draw.YCenter, colors[0]
 	}
 	p.Add(labels)
 	p.X.Min, p.X.Max = p.X.Min/1.5, p.X.Max*1.5
-	if err := t.addSGD(p, func(lr float64) plotter.XYs { return plotter.XYs{{X: p.X.Min, Y: lr}, {X: p.X.Max, Y: lr}} }); err != nil {
+	if err := t.addSGD(p, false); err != nil {
 		return nil, err
 	}
 	p.Y.Min, p.Y.Max = p.Y.Min/1.5, p.Y.Max*1.5
@@ -348,13 +355,15 @@ func drawPanels(panels [][]*plot.Plot, legend []entry) ([]byte, error) {
 	all := draw.New(canvas)
 	all.SetColor(color.White)
 	all.Fill(all.Rectangle.Path())
-	tiles := draw.Tiles{Rows: len(panels), Cols: len(panels[0]), PadX: 12, PadY: 8, PadTop: 8, PadLeft: 8, PadRight: 16}
+	tiles := draw.Tiles{Rows: len(panels), Cols: len(panels[0]), PadX: 12, PadY: 8, PadTop: 8,
+		PadLeft: 8, PadRight: 16}
 	for i, row := range plot.Align(panels, tiles, draw.Crop(all, 0, 0, legendHeight, 0)) {
 		for j, c := range row {
 			panels[i][j].Draw(c)
 		}
 	}
-	style := text.Style{Color: color.Black, Font: panels[0][0].X.Label.TextStyle.Font, Handler: plot.DefaultTextHandler}
+	style := text.Style{Color: color.Black, Font: panels[0][0].X.Label.TextStyle.Font,
+		Handler: plot.DefaultTextHandler}
 	style.YAlign = draw.YCenter
 	x, y := vg.Length(16), vg.Length(legendHeight-12)
 	for _, e := range legend {
@@ -370,7 +379,5 @@ func drawPanels(panels [][]*plot.Plot, legend []entry) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	// Not everybody has the font; its widths are those of the others.
-	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
+	return report.Fonts(b.Bytes()), nil
 }

@@ -2,42 +2,43 @@ package result
 
 import (
 	_ "embed"
+	"fmt"
 	"strings"
-	"text/template"
+
+	"github.com/fusedadam/adam/internal/report"
 )
 
-//go:embed page.md.tmpl
+// pageText is the page with {names} for tables.
+//
+//go:embed page.md
 var pageText string
-
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"figure": figure, "percent": percent, "about": about,
-}).Parse(pageText))
 
 // Files returns the page and its charts by their names in docs/.
 func (r *Result) Files() (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for name, chart := range r.charts() {
+	charts := map[string]func() ([]byte, error){"rates": r.Sweeps, "steps": r.Steps}
+	where := fmt.Sprintf("%s, %d logical cores, %s/%s, %s, kernel %s; %s",
+		r.CPU, r.Cores, r.GOOS, r.GOARCH, r.Go, r.Kernel, r.Date)
+	replace := []string{"{where}", where}
+	for _, t := range r.Tasks {
+		charts[t.Name] = t.Curves
+		if t.Symbols() != nil {
+			charts["rare"] = t.Rare
+		}
+		for name, table := range map[string]report.Table{
+			"test": t.finals(), "frequencies": t.frequencies(), "rates": t.rates(),
+			"moments": t.moments(),
+		} {
+			replace = append(replace, "{"+t.Name+" "+name+"}", table.Markdown(1))
+		}
+	}
+	files := map[string][]byte{"COMPARISON.md": []byte(
+		strings.NewReplacer(replace...).Replace(pageText))}
+	for name, chart := range charts {
 		svg, err := chart()
 		if err != nil {
 			return nil, err
 		}
 		files["comparison-"+name+".svg"] = svg
 	}
-	var b strings.Builder
-	if err := pageTemplate.Execute(&b, r); err != nil {
-		return nil, err
-	}
-	files["COMPARISON.md"] = []byte(b.String())
 	return files, nil
-}
-
-func (r *Result) charts() map[string]func() ([]byte, error) {
-	charts := map[string]func() ([]byte, error){"rates": r.Sweeps, "steps": r.Steps}
-	for _, t := range r.Tasks {
-		charts[t.Name] = t.Curves
-		if t.Symbols() != nil {
-			charts["rare"] = t.Rare
-		}
-	}
-	return charts
 }

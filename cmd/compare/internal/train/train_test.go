@@ -40,7 +40,8 @@ func optimizer(t *testing.T, name string) Optimizer {
 	return Optimizers[i]
 }
 
-func mustTrainer(t *testing.T, task *Task, o Optimizer, lr float64, seed uint64, steps int) *Trainer {
+func mustTrainer(t *testing.T, task *Task, o Optimizer, lr float64, seed uint64,
+	steps int) *Trainer {
 	t.Helper()
 	tr, err := NewTrainer(task, o, lr, seed, steps)
 	if err != nil {
@@ -90,8 +91,8 @@ func plain(task *Task, p [][]float64, x []float64, label int) float64 {
 	return math.Log(sum) - z[label]
 }
 
-// The loss is the mean of what plain code computes, and the gradients are its central differences: of some parameters of
-// each layer, those with the largest gradients among them.
+// The loss is the mean of what plain code computes, and the gradients are its central differences:
+// of some parameters of each layer, those with the largest gradients among them.
 func TestGradients(t *testing.T) {
 	const batch, h = 6, 1e-6
 	for _, task := range mustTasks(t) {
@@ -141,7 +142,8 @@ func TestGradients(t *testing.T) {
 				t.Fatal(err)
 			}
 			grads := v.(*tensor.Dense).Float32s()
-			chosen := append(rng.Perm(len(grads))[:min(10, len(grads))], largest(grads), len(grads)-1)
+			chosen := append(rng.Perm(len(grads))[:min(10, len(grads))], largest(grads),
+				len(grads)-1)
 			for _, j := range chosen {
 				p := &doubles[i][j]
 				at := *p
@@ -151,7 +153,8 @@ func TestGradients(t *testing.T) {
 				want := (up - loss()) / (2 * h)
 				*p = at
 				if math.Abs(float64(grads[j])-want) > 1e-6+1e-4*math.Abs(want) {
-					t.Errorf("%s: gradient of %s[%d] is %v, want %v", task.Name, l.Name, j, grads[j], want)
+					t.Errorf("%s: gradient of %s[%d] is %v, want %v", task.Name, l.Name, j,
+						grads[j], want)
 				}
 			}
 		}
@@ -171,8 +174,8 @@ func largest(x []float32) int {
 	return best
 }
 
-// All optimizers begin with the same parameters and see the same batches, others with another seed; and a run can be
-// repeated to the bit, whatever else the machine does.
+// All optimizers begin with the same parameters and see the same batches, others with another seed;
+// and a run can be repeated to the bit, whatever else the machine does.
 func TestSameStart(t *testing.T) {
 	for _, task := range mustTasks(t) {
 		digests := map[uint64]uint32{}
@@ -190,14 +193,16 @@ func TestSameStart(t *testing.T) {
 				}
 				for i := range params {
 					if !slices.Equal(params[i], first[i]) {
-						t.Errorf("%s, seed %d, %s: other initial %s", task.Name, seed, o.Name, task.Layers[i].Name)
+						t.Errorf("%s, seed %d, %s: other initial %s", task.Name, seed, o.Name,
+							task.Layers[i].Name)
 					}
 				}
 				if _, err := tr.Train(4); err != nil {
 					t.Fatal(err)
 				}
 				if d, ok := digests[seed]; ok && d != tr.Digest() {
-					t.Errorf("%s, seed %d, %s: other parameters or batches", task.Name, seed, o.Name)
+					t.Errorf("%s, seed %d, %s: other parameters or batches", task.Name, seed,
+						o.Name)
 				}
 				digests[seed], starts[seed] = tr.Digest(), first[0]
 				if slices.Equal(tr.params[0].Float32s(), first[0]) {
@@ -229,7 +234,8 @@ func TestSameStart(t *testing.T) {
 	}
 }
 
-// Both tasks are learnt, and the score is that of the parameters as they are: by class it adds up to the whole.
+// Both tasks are learnt, and the score is that of the parameters as they are: by class it adds up
+// to the whole.
 func TestTrain(t *testing.T) {
 	want := map[string]float64{"digits": 0.85, "characters": 0.22}
 	for _, task := range mustTasks(t) {
@@ -245,9 +251,11 @@ func TestTrain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: loss %.3f to %.3f, accuracy %.3f to %.3f", task.Name, before.Loss, after.Loss, before.Accuracy, after.Accuracy)
+		t.Logf("%s: loss %.3f to %.3f, accuracy %.3f to %.3f", task.Name, before.Loss, after.Loss,
+			before.Accuracy, after.Accuracy)
 		if after.Loss > before.Loss*0.75 || after.Accuracy < want[task.Name] {
-			t.Errorf("%s: loss %v to %v, accuracy %v", task.Name, before.Loss, after.Loss, after.Accuracy)
+			t.Errorf("%s: loss %v to %v, accuracy %v", task.Name, before.Loss, after.Loss,
+				after.Accuracy)
 		}
 		sum, n := 0.0, 0
 		for c, l := range after.ByClass {
@@ -256,18 +264,22 @@ func TestTrain(t *testing.T) {
 			}
 		}
 		if n != 1000 || math.Abs(sum/1000-after.Loss) > 1e-6 {
-			t.Errorf("%s: the classes have %d examples and a mean loss of %v, want 1000 and %v", task.Name, n, sum/1000, after.Loss)
+			t.Errorf("%s: the classes have %d examples and a mean loss of %v, want 1000 and %v",
+				task.Name, n, sum/1000, after.Loss)
 		}
 		if tr.Step != 200 || tr.SolverTime <= 0 || tr.SolverTime >= tr.Time {
-			t.Errorf("%s: %d steps in %v, %v of it in the solver", task.Name, tr.Step, tr.Time, tr.SolverTime)
+			t.Errorf("%s: %d steps in %v, %v of it in the solver", task.Name, tr.Step, tr.Time,
+				tr.SolverTime)
 		}
-		if all := tr.Moments(); len(all) != len(task.Layers) || len(all[0].Rate) != tr.params[0].Size() {
+		if all := tr.Moments(); len(all) != len(task.Layers) ||
+			len(all[0].Rate) != tr.params[0].Size() {
 			t.Errorf("%s: moments of %d layers", task.Name, len(all))
 		}
 	}
 }
 
-// A learning rate that is far too large ends the run with a loss that is not finite, before its end.
+// A learning rate that is far too large ends the run with a loss that is not finite, before its
+// end.
 func TestDivergence(t *testing.T) {
 	tr := mustTrainer(t, mustTasks(t)[0], optimizer(t, result.SGD), 1e6, 1, 50)
 	loss, err := tr.Train(50)
@@ -306,7 +318,8 @@ func TestEvaluate(t *testing.T) {
 	task := mustTasks(t)[0]
 	tr := mustTrainer(t, task, Optimizers[0], 1e-3, 1, 1)
 	var filled []int
-	set := Set{3000, func(i int, x []float32) int { filled = append(filled, i); return task.Test.Fill(i, x) }}
+	set := Set{3000,
+		func(i int, x []float32) int { filled = append(filled, i); return task.Test.Fill(i, x) }}
 	if _, err := tr.Evaluate(set, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +343,8 @@ func TestParts(t *testing.T) {
 	for i, gap := range []int{0, 8} { // a context of the text belongs to one part only
 		task := list[i]
 		second := task.Train.N + gap
-		for part, at := range map[*Set]int{&task.Validation: second, &task.Test: second + task.Validation.N + gap} {
+		for part, at := range map[*Set]int{&task.Validation: second, &task.Test: second +
+			task.Validation.N + gap} {
 			if i == 0 && part == &task.Test {
 				continue // from files of its own
 			}
@@ -387,7 +401,8 @@ func TestMoments(t *testing.T) {
 			t.Errorf("parameter %d: moved %v of LR, want %v", i, m.Moved[i], moved)
 		}
 	}
-	for i, want := range []float64{0.02 / math.Sqrt((0.998001*1+0.999*9+4)/(1+0.999+0.998001)), math.Inf(1)} {
+	for i, want := range []float64{0.02 / math.Sqrt((0.998001*1+0.999*9+4)/(1+0.999+0.998001)),
+		math.Inf(1)} {
 		if got := m.Rate[i]; got != want && math.Abs(got-want) > 1e-5 {
 			t.Errorf("parameter %d: rate %v, want %v", i, got, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -14,8 +15,8 @@ import (
 // evaluated is the number of examples that are evaluated at once.
 const evaluated = 500
 
-// Trainer trains a network with one optimizer. All trainers of one task and seed begin with the same parameters
-// and see the same batches.
+// Trainer trains a network with one optimizer. All trainers of one task and seed begin with the
+// same parameters and see the same batches.
 type Trainer struct {
 	Step          int           // completed steps
 	Time          time.Duration // of all steps
@@ -33,11 +34,13 @@ type Trainer struct {
 	examples      []int
 }
 
-// NewTrainer returns a trainer for so many steps, in which the learning rate falls from lr to 0 along a cosine.
+// NewTrainer returns a trainer for so many steps, in which the learning rate falls from lr to 0
+// along a cosine.
 func NewTrainer(task *Task, o Optimizer, lr float64, seed uint64, steps int) (*Trainer, error) {
 	t := &Trainer{
 		task: task, steps: steps, lr: lr, rate: schedule.Cosine(1, 0, steps), solver: o.New(),
-		rng: rand.New(rand.NewPCG(seed, 1)), params: task.initial(seed), examples: make([]int, task.Batch),
+		rng: rand.New(rand.NewPCG(seed, 1)), params: task.initial(seed),
+		examples: make([]int, task.Batch),
 	}
 	for _, p := range t.params {
 		for _, x := range p.Float32s() {
@@ -64,8 +67,8 @@ func (t *Trainer) Close() {
 	}
 }
 
-// Train makes n steps and returns the mean of the losses of their batches. A batch is drawn at random, with
-// replacement. If a loss is NaN or Inf it returns that at once.
+// Train makes n steps and returns the mean of the losses of their batches. A batch is drawn at
+// random, with replacement. If a loss is NaN or Inf it returns that at once.
 func (t *Trainer) Train(n int) (loss float64, err error) {
 	for range n {
 		start := time.Now()
@@ -121,7 +124,7 @@ func (t *Trainer) Evaluate(set Set, n int) (*Score, error) {
 			s.Loss -= float64(row[label])
 			s.ByClass[label] -= float64(row[label])
 			s.Examples[label]++
-			if argmax(row) == label {
+			if stats.Argmax(row) == label {
 				right++
 			}
 		}
@@ -134,22 +137,12 @@ func (t *Trainer) Evaluate(set Set, n int) (*Score, error) {
 	return s, nil
 }
 
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
-}
-
 // Moments is what Adam knows of a layer.
 type Moments struct {
 	Layer
-	// Rate is LR/(√v̂+ε) of each parameter, its own learning rate, with LR as it was before the schedule. Moved is
-	// |m̂|/(√v̂+ε), the length of its last step over LR. Parameters whose gradient has always been 0 have v̂ = 0: their
-	// Rate is +Inf and Moved 0.
+	// Rate is LR/(√v̂+ε) of each parameter, its own learning rate, with LR as it was before the
+	// schedule. Moved is |m̂|/(√v̂+ε), the length of its last step over LR. Parameters whose
+	// gradient has always been 0 have v̂ = 0: their Rate is +Inf and Moved 0.
 	Rate, Moved []float64
 }
 
