@@ -14,8 +14,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// BenchmarkSolver compares gorgonia.AdamSolver with Solver, both with the defaults of Adam. Both zero the gradients,
-// so after the first step they are zeros; no time here depends on their values.
+// BenchmarkSolver compares gorgonia.AdamSolver with Solver, both with the defaults of Adam. Both
+// zero the gradients, so after the first step they are zeros; no time here depends on their values.
 func BenchmarkSolver(b *testing.B) {
 	for _, m := range models.All {
 		workers := []int{1}
@@ -29,7 +29,7 @@ func BenchmarkSolver(b *testing.B) {
 				}
 				host := gorgonia.NewAdamSolver()
 				solver := adamgorgonia.New(adam.Default(), adam.Options{Workers: w})
-				b.Cleanup(solver.Close)
+				b.Cleanup(func() { solver.Close() })
 				theirs, ours := benchModel(m), benchModel(m)
 				versus.Run(b, m.Parameters(), stepper(b, host, theirs), stepper(b, solver, ours))
 			})
@@ -37,14 +37,19 @@ func BenchmarkSolver(b *testing.B) {
 	}
 }
 
-// BenchmarkTraining compares whole training steps of the perceptron 784-128-10 on a TapeMachine: forward, backward and
-// solver.
+// BenchmarkTraining compares whole training steps of the perceptron 784-128-10 on a TapeMachine:
+// forward, backward and solver.
 func BenchmarkTraining(b *testing.B) {
 	for _, batch := range []int{16, 64} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 			solver := adamgorgonia.New(adam.Default(), adam.Options{})
-			b.Cleanup(solver.Close)
-			versus.Run(b, models.All[0].Parameters(), trainer(b, gorgonia.NewAdamSolver(), batch), trainer(b, solver, batch))
+			b.Cleanup(func() { solver.Close() })
+			versus.Run(
+				b,
+				models.All[0].Parameters(),
+				trainer(b, gorgonia.NewAdamSolver(), batch),
+				trainer(b, solver, batch),
+			)
 		})
 	}
 }
@@ -54,12 +59,20 @@ func trainer(b *testing.B, solver gorgonia.Solver, batch int) func() {
 	r := rand.New(rand.NewPCG(1, 2))
 	g := gorgonia.NewGraph()
 	matrix := func(name string, shape ...int) *gorgonia.Node {
-		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(shape...), gorgonia.WithName(name), gorgonia.WithValue(dense(r, shape...)))
+		return gorgonia.NewMatrix(
+			g,
+			tensor.Float32,
+			gorgonia.WithShape(shape...),
+			gorgonia.WithName(name),
+			gorgonia.WithValue(dense(r, shape...)),
+		)
 	}
 	must, rows := gorgonia.Must, []byte{0}
 	x := matrix("x", batch, 784)
-	w1, b1, w2, b2 := matrix("w1", 784, 128), matrix("b1", 1, 128), matrix("w2", 128, 10), matrix("b2", 1, 10)
-	hidden := must(gorgonia.Rectify(must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, rows))))
+	w1, b1 := matrix("w1", 784, 128), matrix("b1", 1, 128)
+	w2, b2 := matrix("w2", 128, 10), matrix("b2", 1, 10)
+	sum := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, rows))
+	hidden := must(gorgonia.Rectify(sum))
 	output := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(hidden, w2)), b2, nil, rows))
 	loss := must(gorgonia.Mean(must(gorgonia.Square(output))))
 	params := gorgonia.Nodes{w1, b1, w2, b2}

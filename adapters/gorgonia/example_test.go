@@ -15,8 +15,10 @@ import (
 // A line is fitted to points, with AdamW, clipping by norm and a cosine schedule.
 func Example() {
 	g := NewGraph()
-	x := NewVector(g, tensor.Float32, WithName("x"), WithShape(5), WithValue(tensor.New(tensor.WithBacking([]float32{-2, -1, 0, 1, 2}))))
-	y := NewVector(g, tensor.Float32, WithName("y"), WithShape(5), WithValue(tensor.New(tensor.WithBacking([]float32{-5, -3, -1, 1, 3}))))
+	xs := tensor.New(tensor.WithBacking([]float32{-2, -1, 0, 1, 2}))
+	ys := tensor.New(tensor.WithBacking([]float32{-5, -3, -1, 1, 3}))
+	x := NewVector(g, tensor.Float32, WithName("x"), WithShape(5), WithValue(xs))
+	y := NewVector(g, tensor.Float32, WithName("y"), WithShape(5), WithValue(ys))
 	slope := NewScalar(g, tensor.Float32, WithName("slope"), WithValue(float32(0)))
 	bias := NewScalar(g, tensor.Float32, WithName("bias"), WithValue(float32(0)))
 	loss := Must(Mean(Must(Square(Must(Sub(Must(Add(Must(Mul(x, slope)), bias)), y))))))

@@ -27,20 +27,33 @@ func values() []gorgonia.Value {
 
 func newNetwork(params []gorgonia.Value) network {
 	r := rand.New(rand.NewPCG(3, 4))
-	points, targets := dense(r, 64, 8).(*tensor.Dense), tensor.New(tensor.WithShape(64, 1), tensor.Of(tensor.Float32))
+	points := dense(r, 64, 8).(*tensor.Dense)
+	targets := tensor.New(tensor.WithShape(64, 1), tensor.Of(tensor.Float32))
 	for i := range 64 {
 		p := points.Float32s()[8*i:]
 		targets.Float32s()[i] = p[0]*p[1] + float32(math.Sin(float64(p[2])))
 	}
 	g := gorgonia.NewGraph()
 	matrix := func(name string, v gorgonia.Value) *gorgonia.Node {
-		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
+		return gorgonia.NewMatrix(
+			g,
+			tensor.Float32,
+			gorgonia.WithShape(v.Shape()...),
+			gorgonia.WithName(name),
+			gorgonia.WithValue(v),
+		)
 	}
 	x, y := matrix("x", points), matrix("y", targets)
 	w1, b1, w2 := matrix("w1", params[0]), matrix("b1", params[1]), matrix("w2", params[2])
-	b2 := gorgonia.NewScalar(g, tensor.Float32, gorgonia.WithName("b2"), gorgonia.WithValue(params[3]))
+	b2 := gorgonia.NewScalar(
+		g,
+		tensor.Float32,
+		gorgonia.WithName("b2"),
+		gorgonia.WithValue(params[3]),
+	)
 	must := gorgonia.Must
-	hidden := must(gorgonia.Tanh(must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, []byte{0}))))
+	sum := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, []byte{0}))
+	hidden := must(gorgonia.Tanh(sum))
 	output := must(gorgonia.Add(must(gorgonia.Mul(hidden, w2)), b2))
 	loss := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(output, y))))))
 	return network{g, loss, gorgonia.Nodes{w1, b1, w2, b2}}
@@ -105,7 +118,12 @@ func TestNetwork(t *testing.T) {
 			ours := test.train(t, solver, test.steps)
 			for i := range ours {
 				if !(math.Abs(ours[i]-theirs[i]) <= 0.01*theirs[i]) {
-					t.Fatalf("loss before step %d: %v, with Gorgonia's solver %v", i, ours[i], theirs[i])
+					t.Fatalf(
+						"loss before step %d: %v, with Gorgonia's solver %v",
+						i,
+						ours[i],
+						theirs[i],
+					)
 				}
 			}
 			first, last := ours[0], ours[len(ours)-1]
@@ -117,16 +135,23 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// Tensors with one gradient in common get memory of their own by BindDualValues. Without it they are an error, not a
-// wrong step.
+// Tensors with one gradient in common get memory of their own by BindDualValues. Without it they
+// are an error, not a wrong step.
 func TestBindDualValues(t *testing.T) {
 	for _, bind := range []bool{true, false} {
 		g := gorgonia.NewGraph()
 		node := func(name string) *gorgonia.Node {
-			return gorgonia.NewVector(g, tensor.Float32, gorgonia.WithShape(3), gorgonia.WithName(name), gorgonia.WithValue(vector(1, 2, 3)))
+			return gorgonia.NewVector(
+				g,
+				tensor.Float32,
+				gorgonia.WithShape(3),
+				gorgonia.WithName(name),
+				gorgonia.WithValue(vector(1, 2, 3)),
+			)
 		}
 		params := gorgonia.Nodes{node("a"), node("b")}
-		loss := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.Square(gorgonia.Must(gorgonia.Add(params[0], params[1]))))))
+		must := gorgonia.Must
+		loss := must(gorgonia.Sum(must(gorgonia.Square(must(gorgonia.Add(params[0], params[1]))))))
 		if _, err := gorgonia.Grad(loss, params...); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +163,8 @@ func TestBindDualValues(t *testing.T) {
 		if err := vm.RunAll(); err != nil {
 			t.Fatal(err)
 		}
-		err := adamgorgonia.New(adam.Default(), adam.Options{}).Step(gorgonia.NodesToValueGrads(params))
+		solver := adamgorgonia.New(adam.Default(), adam.Options{})
+		err := solver.Step(gorgonia.NodesToValueGrads(params))
 		if bind && err != nil || !bind && !errors.Is(err, adam.ErrOverlap) {
 			t.Errorf("BindDualValues %v: error %v", bind, err)
 		}

@@ -1,5 +1,5 @@
-// Package adamgorgonia makes adam the solver of Gorgonia programs: a [Solver] takes the place of
-// gorgonia.NewAdamSolver, and steps all tensors of the model in one fused pass, in place.
+// Package adamgorgonia makes adam the solver of Gorgonia programs. A [Solver] takes the place of
+// gorgonia.NewAdamSolver and steps all tensors of the model in one fused pass, in place.
 package adamgorgonia
 
 import (
@@ -15,36 +15,39 @@ var _ gorgonia.Solver = (*Solver)(nil)
 
 // Solver is a gorgonia.Solver of one model: the same tensors in the same order at every step.
 //
-// Values and gradients are *tensor.Dense of float32, row-major and contiguous, in memory that Go can access, or
-// *gorgonia.F32. They may be others at every step, as long as their shapes stay.
+// Values and gradients are *gorgonia.F32, or *tensor.Dense of float32 that are row-major,
+// contiguous and in memory that Go can access. They may be others at every step, as long as their
+// shapes stay.
 //
 // A Solver must not be used by two goroutines at once; different ones may.
 type Solver struct {
 	// Config may change between steps, as LR does under a schedule.
 	Config adam.Config
 
-	// NoDecay tells by its name whether a tensor goes without Config.WeightDecay, as biases often do. nil: all
-	// decay. It is called once for each tensor, in [Solver.Bind].
+	// NoDecay tells by its name whether a tensor goes without Config.WeightDecay, as biases often
+	// do. nil: all decay. [Solver.Bind] calls it once for each tensor.
 	NoDecay func(name string) bool
 
-	// Stats is what the last successful step had to say, such as the norm of the gradients, if it was computed,
-	// and whether the step was skipped.
+	// Stats is what the last successful step had to say, such as the norm of the gradients, if it
+	// was computed, and whether the step was skipped.
 	Stats adam.Stats
 
 	options   adam.Options
-	optimizer *adam.Optimizer
-	params    []param // in the order of the model
+	optimizer *adam.Optimizer // nil before Bind
+	params    []param         // in the order of the model
+	closed    bool
 }
 
 // param is a tensor of the model as it was bound.
 type param struct {
 	node  string // name of the node, not always unique
 	shape tensor.Shape
+	group int // 1 without weight decay
 	*adam.Param
 }
 
-// New returns a solver before its first step. Of options, ZeroGrad is always on: machines add to the gradients,
-// and all solvers of Gorgonia zero them.
+// New returns a solver before its first step. Of options, ZeroGrad is always on: machines add to
+// the gradients, and all solvers of Gorgonia zero them.
 //
 // [Solver.Close] ends its goroutines, if it has more than one worker.
 func New(config adam.Config, options adam.Options) *Solver {
@@ -52,64 +55,72 @@ func New(config adam.Config, options adam.Options) *Solver {
 	return &Solver{Config: config, options: options}
 }
 
-// Bind makes the solver that of the model, which must have its values, but needs no gradients yet. The first
-// Step does it, so that programs need it only for what comes before that, as loading a checkpoint:
+// Bind makes the solver that of the model, which must have its values, but needs no gradients yet.
+// The first Step does it, so that programs need it only for what comes before that, as loading a
+// checkpoint:
 //
 //	if err := s.Bind(model); err != nil { … }
 //	err := s.Optimizer().LoadFile(path)
 //
-// In the optimizer and its checkpoints a tensor has the name of its node. Where several nodes have the same, the
-// second is called "name#2" and so on; what has no name is "tensor".
+// In the optimizer and its checkpoints a tensor has the name of its node. Where several nodes have
+// the same, the second is called "name#2" and so on; what has no name is "tensor".
 //
-// Binding again takes the values that the model has now, and is an error if it is another model.
+// Binding again takes the values that the model has now. It may be another model: tensors with the
+// name and the number of elements of a former one keep its moments, others begin anew (see
+// [adam.Optimizer.Regroup]). On an error nothing has changed.
 func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
-	if s.optimizer != nil {
-		return s.refresh(model, false)
+	if s.closed {
+		return adam.ErrClosed
 	}
 	params := make([]param, len(model))
-	names := uniqueNames(model)
-	groups := [2]adam.Group{{Config: s.Config}, {Config: withoutDecay(s.Config)}}
-	for i, n := range model {
+	groups := []adam.Group{{Config: s.Config}, {Config: withoutDecay(s.Config)}}
+	for i, name := range uniqueNames(model) {
+		n, p := model[i], &params[i]
 		value, shape, problem := float32s(n.Value())
 		if problem != "" {
-			return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, names[i], problem)
+			return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, name, problem)
 		}
-		group := &groups[0]
-		if s.NoDecay != nil && s.NoDecay(names[i]) {
-			group = &groups[1]
+		p.node, p.shape = nameOf(n), shape.Clone()
+		if s.NoDecay != nil && s.NoDecay(name) {
+			p.group = 1
 		}
-		group.Params = append(group.Params, adam.Param{Name: names[i], Value: value})
-		params[i] = param{node: nameOf(n), shape: shape.Clone()}
+		group := &groups[p.group]
+		group.Params = append(group.Params, adam.Param{Name: name, Value: value})
 	}
-	o, err := adam.New(s.options, groups[:]...)
-	if err != nil {
-		return err
-	}
-	bound := map[string]*adam.Param{}
-	for _, g := range o.Groups {
-		for i := range g.Params {
-			bound[g.Params[i].Name] = &g.Params[i]
+	if s.optimizer != nil {
+		if err := s.optimizer.Regroup(groups...); err != nil {
+			return err
 		}
+	} else {
+		o, err := adam.New(s.options, groups...)
+		if err != nil {
+			return err
+		}
+		s.optimizer = o
 	}
-	for i, name := range names {
-		params[i].Param = bound[name]
+	var next [2]int // in each group
+	for i := range params {
+		p := &params[i]
+		p.Param = &s.optimizer.Groups[p.group].Params[next[p.group]]
+		next[p.group]++
 	}
-	s.optimizer, s.params = o, params
+	s.params = params
 	return nil
 }
 
 // Step makes one step of all tensors of the model, in place, and sets their gradients to zero.
 //
-// An error says which tensor is not as it must be; nothing has been changed, the gradients neither. It wraps those
-// of [adam.Optimizer.Step], and adam.ErrParams where values and gradients are of a kind that is not supported or
-// missing, or the model is not the one of the first step.
+// An error says which tensor is not as it must be; nothing has been changed, the gradients neither.
+// It wraps those of [adam.Optimizer.Step], and adam.ErrParams where a value or gradient is missing
+// or of a kind that is not supported, or where the model is not the one that the solver is bound
+// to.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if s.optimizer == nil {
 		if err := s.Bind(model); err != nil {
 			return err
 		}
 	}
-	if err := s.refresh(model, true); err != nil {
+	if err := s.refresh(model); err != nil {
 		return err
 	}
 	s.optimizer.Groups[0].Config, s.optimizer.Groups[1].Config = s.Config, withoutDecay(s.Config)
@@ -120,35 +131,41 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	return err
 }
 
-// Optimizer returns what the solver steps with, for its states, averages, checkpoints, GradScale and T; nil
-// before [Solver.Bind] or the first step. The second of its Groups has the tensors of NoDecay. Each step writes the
-// Configs and slices of Groups.
+// Optimizer returns what the solver steps with, for its states, averages, checkpoints, Options,
+// Metadata, GradScale and T; nil before [Solver.Bind] or the first step. The second of its Groups
+// has the tensors of NoDecay. Each step writes the Configs and slices of Groups.
 func (s *Solver) Optimizer() *adam.Optimizer { return s.optimizer }
 
-// Close ends the goroutines of s. If it has been bound, any further step gives adam.ErrClosed. It may be called
-// twice.
-func (s *Solver) Close() {
+// Close ends the goroutines of s. Any further step gives adam.ErrClosed. It may be called twice,
+// and before the first step. Its errors are those of [adam.Optimizer.Close].
+func (s *Solver) Close() error {
 	if s.optimizer != nil {
-		s.optimizer.Close()
+		if err := s.optimizer.Close(); err != nil {
+			return err
+		}
 	}
+	s.closed = true
+	return nil
 }
 
-// refresh takes the values, and the gradients if asked, from the model.
-func (s *Solver) refresh(model []gorgonia.ValueGrad, gradients bool) error {
+// refresh takes the values and the gradients of the model.
+func (s *Solver) refresh(model []gorgonia.ValueGrad) error {
 	if len(model) != len(s.params) {
-		return fmt.Errorf("%w: the model has %d tensors, it had %d", adam.ErrParams, len(model), len(s.params))
+		return fmt.Errorf("%w: the model has %d tensors, it had %d: Bind the solver to it",
+			adam.ErrParams, len(model), len(s.params))
 	}
 	for i, n := range model {
-		if err := s.params[i].refresh(n, gradients); err != nil {
+		if err := s.params[i].refresh(n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *param) refresh(n gorgonia.ValueGrad, gradient bool) error {
+func (p *param) refresh(n gorgonia.ValueGrad) error {
 	if name := nameOf(n); name != p.node {
-		return fmt.Errorf("%w: tensor %q of the model was %q", adam.ErrParams, name, p.node)
+		return fmt.Errorf("%w: tensor %q of the model was %q: Bind the solver to it",
+			adam.ErrParams, name, p.node)
 	}
 	value, shape, problem := float32s(n.Value())
 	if problem == "" && !shape.Eq(p.shape) {
@@ -156,10 +173,6 @@ func (p *param) refresh(n gorgonia.ValueGrad, gradient bool) error {
 	}
 	if problem != "" {
 		return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, p.Name, problem)
-	}
-	p.Value = value
-	if !gradient {
-		return nil
 	}
 	g, err := n.Grad()
 	if err != nil {
@@ -172,7 +185,7 @@ func (p *param) refresh(n gorgonia.ValueGrad, gradient bool) error {
 	if problem != "" {
 		return fmt.Errorf("%w: the gradient of %q %s", adam.ErrParams, p.Name, problem)
 	}
-	p.Grad = grad
+	p.Value, p.Grad = value, grad
 	return nil
 }
 
@@ -212,8 +225,8 @@ func nameOf(n gorgonia.ValueGrad) string {
 	return "tensor"
 }
 
-// uniqueNames gives each tensor a name of its own. It depends on the names and order of the model only, so that
-// the next run of the program finds it in a checkpoint.
+// uniqueNames gives each tensor a name of its own. It depends on the names and order of the model
+// only, so that the next run of the program finds it in a checkpoint.
 func uniqueNames(model []gorgonia.ValueGrad) []string {
 	taken := map[string]bool{}
 	for _, n := range model {
