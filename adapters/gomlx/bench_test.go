@@ -21,8 +21,8 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 )
 
-// cores are the two ways to run both sides. Without parallel operations a graph that has no product of matrices, as
-// that of an optimizer, stays on one core.
+// cores are the two ways to run both sides. Without parallel operations a graph that has no product
+// of matrices, as that of an optimizer, stays on one core.
 var cores = []struct {
 	name    string
 	backend func() backends.Backend
@@ -32,8 +32,8 @@ var cores = []struct {
 	{"all", func() backends.Backend { return must(simplego.New("")) }, 0},
 }
 
-// BenchmarkStep compares the execution of a graph that is nothing but the host's Adam, of given gradients, with Step
-// on the same gradients. All tensors are vectors.
+// BenchmarkStep compares the execution of a graph that is nothing but the host's Adam, of given
+// gradients, with Step on the same gradients. All tensors are vectors.
 func BenchmarkStep(b *testing.B) {
 	for _, model := range models.All {
 		for _, c := range cores {
@@ -53,13 +53,21 @@ func BenchmarkStep(b *testing.B) {
 					for i, n := range model.Tensors {
 						ctx.VariableWithValue(fmt.Sprint(i), random(rng, 1, n))
 					}
-					return context.MustNewExec(backend, ctx, func(ctx *context.Context, gradients []*graph.Node) {
-						g := gradients[0].Graph()
-						for v := range ctx.IterVariables() {
-							v.ValueGraph(g) // uses it
-						}
-						opt.(train.OptimizeWithGradients).UpdateGraphWithGradients(ctx, gradients, dtypes.Float32)
-					})
+					return context.MustNewExec(
+						backend,
+						ctx,
+						func(ctx *context.Context, gradients []*graph.Node) {
+							g := gradients[0].Graph()
+							for v := range ctx.IterVariables() {
+								v.ValueGraph(g) // uses it
+							}
+							opt.(train.OptimizeWithGradients).UpdateGraphWithGradients(
+								ctx,
+								gradients,
+								dtypes.Float32,
+							)
+						},
+					)
 				}
 				host := side(optimizers.Adam().Done())
 				opt := New(adam.Default(), adam.Options{Workers: c.workers})
@@ -78,11 +86,14 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// BenchmarkTrainStep compares whole steps of train.Trainer, forward and backward included, of an MLP 784-128-10.
+// BenchmarkTrainStep compares whole steps of train.Trainer, forward and backward included, of an
+// MLP 784-128-10.
 func BenchmarkTrainStep(b *testing.B) {
 	network := func(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
 		x := layers.Dense(ctx.In("hidden"), inputs[0], true, 128)
-		return []*graph.Node{layers.Dense(ctx.In("out"), activations.Apply(activations.TypeRelu, x), true, 10)}
+		return []*graph.Node{
+			layers.Dense(ctx.In("out"), activations.Apply(activations.TypeRelu, x), true, 10),
+		}
 	}
 	for _, size := range []int{1, 32} {
 		for _, c := range cores {
@@ -90,9 +101,21 @@ func BenchmarkTrainStep(b *testing.B) {
 				backend := c.backend()
 				defer backend.Finalize()
 				rng := rand.New(rand.NewPCG(1, 2))
-				inputs, labels := []*tensors.Tensor{random(rng, 1, size, 784)}, []*tensors.Tensor{random(rng, 1, size, 10)}
+				inputs, labels := []*tensors.Tensor{
+					random(rng, 1, size, 784),
+				}, []*tensors.Tensor{
+					random(rng, 1, size, 10),
+				}
 				side := func(opt optimizers.Interface) func() {
-					trainer := train.NewTrainer(backend, newContext(b), network, losses.MeanSquaredError, opt, nil, nil)
+					trainer := train.NewTrainer(
+						backend,
+						newContext(b),
+						network,
+						losses.MeanSquaredError,
+						opt,
+						nil,
+						nil,
+					)
 					return func() { must(trainer.TrainStep(nil, inputs, labels)) }
 				}
 				host := side(optimizers.Adam().Done())

@@ -19,7 +19,8 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train/losses"
 )
 
-// newBackend returns the pure-Go backend, without operations in parallel, which have data races in v0.26.0.
+// newBackend returns the pure-Go backend, without operations in parallel, which have data races in
+// v0.26.0.
 func newBackend() backends.Backend {
 	backend, err := backends.NewWithConfig("go:ops_sequential")
 	if err != nil {
@@ -36,10 +37,13 @@ func model(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
 
 // exclusiveOr returns all examples of it.
 func exclusiveOr() (inputs, labels *tensors.Tensor) {
-	return tensors.FromValue([][]float32{{0, 0}, {0, 1}, {1, 0}, {1, 1}}), tensors.FromValue([][]float32{{0}, {1}, {1}, {0}})
+	inputs = tensors.FromValue([][]float32{{0, 0}, {0, 1}, {1, 0}, {1, 1}})
+	labels = tensors.FromValue([][]float32{{0}, {1}, {1}, {0}})
+	return inputs, labels
 }
 
-// A Trainer, with warm-up and cosine decay of the learning rate, clipping by norm, and no weight decay of biases.
+// A Trainer, with warm-up and cosine decay of the learning rate, clipping by norm, and no weight
+// decay of biases.
 func Example() {
 	ctx := context.New()
 	if err := ctx.SetRNGStateFromSeed(1); err != nil {
@@ -84,7 +88,8 @@ func Example_loop() {
 	config.LR = 0.05
 	opt := adamgomlx.New(config, adam.Options{})
 	defer opt.Close()
-	loop := train.NewLoop(train.NewTrainer(backend, ctx, model, losses.MeanSquaredError, opt, nil, nil))
+	trainer := train.NewTrainer(backend, ctx, model, losses.MeanSquaredError, opt, nil, nil)
+	loop := train.NewLoop(trainer)
 	loop.OnStep("adam", -1, func(*train.Loop, []*tensors.Tensor) error {
 		_, err := opt.Step()
 		return err
@@ -104,12 +109,13 @@ func ExampleOptimizer_UpdateGraph() {
 	opt := adamgomlx.New(config, adam.Options{})
 	defer opt.Close()
 	ctx := context.New()
-	exec, err := context.NewExec(newBackend(), ctx, func(ctx *context.Context, target *graph.Node) *graph.Node {
+	build := func(ctx *context.Context, target *graph.Node) *graph.Node {
 		w := ctx.VariableWithValue("w", []float32{0, 0}).ValueGraph(target.Graph())
 		loss := graph.ReduceAllSum(graph.Square(graph.Sub(w, target)))
 		opt.UpdateGraph(ctx, target.Graph(), loss)
 		return loss
-	})
+	}
+	exec, err := context.NewExec(newBackend(), ctx, build)
 	if err != nil {
 		panic(err)
 	}

@@ -1,5 +1,6 @@
-// Package adamgomlx makes adam the optimizer of GoMLX programs: an [Optimizer] takes the place of
-// optimizers.Adam().Done(), and steps all trainable variables of the context in one fused pass, in place.
+// Package adamgomlx makes adam the optimizer of GoMLX programs. An [Optimizer] takes the place of
+// optimizers.Adam().Done() and steps all trainable variables of the context in one fused pass, in
+// place.
 package adamgomlx
 
 import (
@@ -21,24 +22,27 @@ var (
 	_ train.OptimizeWithGradients = (*Optimizer)(nil) // for Trainer.AccumulateGradients
 )
 
-// Scope is where the gradients lie in the context, as variables that are not trainable: that of a variable has its
-// scope and name below Scope.
+// Scope is where the gradients lie in the context, as variables that are not trainable. That of a
+// variable has its scope and name below Scope.
 const Scope = "/adam_gradients"
 
-// Optimizer is an optimizers.Interface for train.NewTrainer, or for graphs of one's own, which call its UpdateGraph.
-// Unlike those of GoMLX it is not part of the graph. The graph computes the gradients, and leaves them in variables of
-// [Scope]; after each execution, and before the next, which replaces them, the program calls [Optimizer.Step].
+// Optimizer is an optimizers.Interface for train.NewTrainer, or for graphs of one's own, which call
+// its UpdateGraph. Unlike those of GoMLX it is not part of the graph. The graph computes the
+// gradients and leaves them in variables of [Scope]. After each execution, and before the next,
+// which replaces them, the program calls [Optimizer.Step].
 //
-// It trains the variables of one context, all of float32. They may get other tensors between steps, as by
-// Variable.SetValue, of the same shape.
+// It trains the variables of one context, all of float32. They may get other tensors between steps,
+// as by Variable.SetValue, of the same shape.
 //
-// An Optimizer must not be used by two goroutines at once, nor Step while a graph with its variables is executed.
+// An Optimizer must not be used by two goroutines at once, nor Step while a graph with its
+// variables is executed.
 type Optimizer struct {
-	// Config may change between steps, as LR does under a schedule.
+	// Config may change between steps, as LR does under a schedule. Each step writes it into the
+	// groups of the adam.Optimizer, also over the one that a checkpoint has restored.
 	Config adam.Config
 
-	// NoDecay tells by its Variable.ScopeAndName, such as "/dense/biases", whether a variable goes without
-	// Config.WeightDecay. nil: all decay. It is called once for each variable, in [Optimizer.Bind].
+	// NoDecay tells by its Variable.ScopeAndName, such as "/dense/biases", whether a variable goes
+	// without Config.WeightDecay. nil: all decay. [Optimizer.Bind] calls it once for each variable.
 	NoDecay func(name string) bool
 
 	options   adam.Options
@@ -54,12 +58,13 @@ type variable struct {
 	gradient *context.Variable // nil: no graph computes it
 	stepped  *tensors.Tensor   // the last value of gradient that has been stepped
 	taken    *tensors.Tensor   // the one of this step, or nil
-	param    *adam.Param       // nil: it was not there when the optimizer was bound
+	group    int               // 1 without weight decay
+	param    *adam.Param       // nil: not bound yet
 	shape    shapes.Shape      // as it was bound
 }
 
-// New returns an optimizer before its first step. Of options, ZeroGrad has no effect, as every execution of a graph
-// makes new gradients.
+// New returns an optimizer before its first step. Of options, ZeroGrad has no effect, as every
+// execution of a graph makes new gradients.
 //
 // [Optimizer.Close] ends its goroutines, if it has more than one worker.
 func New(config adam.Config, options adam.Options) *Optimizer {
@@ -67,10 +72,12 @@ func New(config adam.Config, options adam.Options) *Optimizer {
 	return &Optimizer{Config: config, options: options}
 }
 
-// UpdateGraph adds to the graph of the scalar loss the gradients by all trainable variables in it, and one to the
-// global step, as the optimizers of GoMLX do. It is part of optimizers.Interface; [Optimizer.Step] makes the update.
+// UpdateGraph adds to the graph of the scalar loss the gradients by all trainable variables in it,
+// and one to the global step, as the optimizers of GoMLX do. It is part of optimizers.Interface;
+// [Optimizer.Step] makes the update.
 //
-// It panics, as graph building does, where a variable or the context asks for what is not supported.
+// It panics, as graph building does, where a variable or the context asks for what is not
+// supported.
 func (o *Optimizer) UpdateGraph(ctx *context.Context, _ *graph.Graph, loss *graph.Node) {
 	if !loss.Shape().IsScalar() {
 		panic(fmt.Errorf("adamgomlx: the loss has shape %s, want a scalar", loss.Shape()))
@@ -78,16 +85,19 @@ func (o *Optimizer) UpdateGraph(ctx *context.Context, _ *graph.Graph, loss *grap
 	o.UpdateGraphWithGradients(ctx, ctx.BuildTrainableVariablesGradientsGraph(loss), loss.DType())
 }
 
-// UpdateGraphWithGradients is [Optimizer.UpdateGraph] of gradients that are there already, in the order of
-// Context.BuildTrainableVariablesGradientsGraph. It is part of train.OptimizeWithGradients.
-func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, gradients []*graph.Node, _ dtypes.DType) {
+// UpdateGraphWithGradients is [Optimizer.UpdateGraph] of gradients that are there already, in the
+// order of Context.BuildTrainableVariablesGradientsGraph. It is part of
+// train.OptimizeWithGradients.
+func (o *Optimizer) UpdateGraphWithGradients(
+	ctx *context.Context, gradients []*graph.Node, _ dtypes.DType,
+) {
 	if len(gradients) == 0 {
 		panic(errors.New("adamgomlx: no trainable variable is used by the graph"))
 	}
 	if context.GetParamOr(ctx, optimizers.ParamClipStepByValue, 0.0) != 0 ||
 		context.GetParamOr(ctx, optimizers.ParamClipNaN, false) {
-		panic(fmt.Errorf("adamgomlx: hyper-parameters %q and %q are not supported, see adam.Options",
-			optimizers.ParamClipStepByValue, optimizers.ParamClipNaN))
+		panic(fmt.Errorf("adamgomlx: use adam.Options in place of the hyper-parameters %q and %q, "+
+			"which are not supported", optimizers.ParamClipStepByValue, optimizers.ParamClipNaN))
 	}
 	g := gradients[0].Graph()
 	var used []*context.Variable
@@ -97,20 +107,23 @@ func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, gradients []*
 		}
 	}
 	if len(used) != len(gradients) {
-		panic(fmt.Errorf("adamgomlx: %d gradients of the %d trainable variables in the graph", len(gradients), len(used)))
+		panic(fmt.Errorf("adamgomlx: %d gradients of the %d trainable variables in the graph",
+			len(gradients), len(used)))
 	}
 	for i, v := range used {
 		if err := check(v, v.Shape()); err != nil {
 			panic(err)
 		}
 		if shape := gradients[i].Shape(); !shape.Equal(v.Shape()) {
-			panic(fmt.Errorf("%w: gradient of %q has shape %s, its value %s", adam.ErrParams, v.ScopeAndName(), shape, v.Shape()))
+			panic(fmt.Errorf("%w: gradient of %q has shape %s, its value %s",
+				adam.ErrParams, v.ScopeAndName(), shape, v.Shape()))
 		}
 	}
 	for i, v := range used {
 		o.variable(v).keep(ctx, gradients[i])
 	}
-	// The global step comes last: the pure-Go backend fails on a parameter, as keep makes them, that comes after all outputs.
+	// The global step comes last: the pure-Go backend fails on a parameter, as keep makes them,
+	// that comes after all outputs.
 	optimizers.IncrementGlobalStepGraph(ctx, g, dtypes.Int64)
 	o.ctx = ctx
 }
@@ -118,8 +131,10 @@ func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, gradients []*
 // keep makes the graph leave the gradient in v.gradient.
 func (v *variable) keep(ctx *context.Context, gradient *graph.Node) {
 	if v.gradient == nil {
-		zeros := tensors.FromShape(v.Shape()) // executing a graph replaces a value, so there must be one
-		v.gradient = ctx.Checked(false).InAbsPath(Scope+v.Scope()).VariableWithValue(v.Name(), zeros).SetTrainable(false)
+		// Executing a graph replaces a value, so there must be one.
+		zeros := tensors.FromShape(v.Shape())
+		scope := ctx.Checked(false).InAbsPath(Scope + v.Scope())
+		v.gradient = scope.VariableWithValue(v.Name(), zeros).SetTrainable(false)
 		v.stepped = v.gradient.MustValue() // these zeros are no gradient
 	}
 	v.gradient.SetValueGraph(gradient)
@@ -136,84 +151,105 @@ func (o *Optimizer) variable(v *context.Variable) *variable {
 	return o.variables[len(o.variables)-1]
 }
 
-// Bind makes the optimizer that of the trainable variables of ctx, which must have their values, but needs no
-// gradients yet. The first Step does it, so that programs need it only for what comes before that, as loading a
-// checkpoint. Executing a graph of the model, as Trainer.EvalStep does, creates the variables:
+// Bind makes the optimizer that of the trainable variables of ctx, which must have their values,
+// but needs no gradients yet. The first Step does it, so that programs need it only for what comes
+// before that, as loading a checkpoint. Executing a graph of the model, as Trainer.EvalStep does,
+// creates the variables:
 //
 //	if err := opt.Bind(ctx); err != nil { … }
 //	err := opt.Optimizer().LoadFile(path)
 //
 // In the optimizer and its checkpoints a variable has the name that Variable.ScopeAndName gives.
 //
-// Binding again takes the memory that the variables have now. That is needed before the optimizer saves or loads
-// parameters (adam.Options.SaveParams), as an execution may have moved them.
+// Binding again takes the memory that the variables have now. That is needed before the optimizer
+// saves or loads parameters (adam.Options.SaveParams), as an execution may have moved them.
+// Trainable variables that have come since then begin anew, the others go on (see
+// [adam.Optimizer.Regroup]). On an error nothing has changed.
 func (o *Optimizer) Bind(ctx *context.Context) error {
 	if o.closed {
 		return adam.ErrClosed
 	}
-	if o.optimizer != nil {
-		return o.refresh()
-	}
+	known := len(o.variables)
 	for v := range ctx.IterVariables() {
 		if v.Trainable {
 			o.variable(v)
 		}
 	}
 	if len(o.variables) == 0 {
-		return fmt.Errorf("%w: the context has no trainable variables: execute a graph of the model first", adam.ErrParams)
+		return fmt.Errorf("%w: the context has no trainable variables: execute a graph first",
+			adam.ErrParams)
 	}
-	groups := [2]adam.Group{{Config: o.Config}, {Config: withoutDecay(o.Config)}}
-	places := make([][2]int, len(o.variables)) // of each variable: group and index
-	for i, v := range o.variables {
-		value, err := elements(v.Variable, v.Shape(), tensors.MutableFlatData[float32])
-		if err != nil {
-			return err
-		}
-		name, group := v.ScopeAndName(), 0
-		if o.NoDecay != nil && o.NoDecay(name) {
-			group = 1
-		}
-		places[i] = [2]int{group, len(groups[group].Params)}
-		groups[group].Params = append(groups[group].Params, adam.Param{Name: name, Value: value})
-	}
-	optimizer, err := adam.New(o.options, groups[:]...)
+	err := o.refresh()
 	if err != nil {
-		return err
+		o.variables = o.variables[:known]
 	}
-	o.optimizer = optimizer
-	for i, v := range o.variables {
-		v.shape = v.Shape()
-		v.param = &optimizer.Groups[places[i][0]].Params[places[i][1]]
-	}
-	return nil
+	return err
 }
 
-// refresh takes the memory of the values.
+// refresh takes the memory of the values, and binds the variables that are not bound yet.
 func (o *Optimizer) refresh() error {
-	for _, v := range o.variables {
+	values, bound := make([][]float32, len(o.variables)), true
+	for i, v := range o.variables {
 		if v.param == nil {
-			continue
+			v.shape, bound = v.Shape(), false
 		}
-		value, err := elements(v.Variable, v.shape, tensors.MutableFlatData[float32])
+		var err error
+		values[i], err = elements(v.Variable, v.shape, tensors.MutableFlatData[float32])
 		if err != nil {
 			return err
 		}
-		v.param.Value = value
+	}
+	if !bound {
+		return o.regroup(values)
+	}
+	for i, v := range o.variables {
+		v.param.Value = values[i]
 	}
 	return nil
 }
 
-// Step steps, in place, all variables whose gradients an execution has left since the last Step. If there are none,
-// as in the steps of Trainer.AccumulateGradients between its updates, it does nothing.
+// regroup gives the variables, with their values, to the optimizer.
+func (o *Optimizer) regroup(values [][]float32) error {
+	groups := []adam.Group{{Config: o.Config}, {Config: withoutDecay(o.Config)}}
+	for i, v := range o.variables {
+		name := v.ScopeAndName()
+		if v.param == nil {
+			v.group = 0
+			if o.NoDecay != nil && o.NoDecay(name) {
+				v.group = 1
+			}
+		}
+		group := &groups[v.group]
+		group.Params = append(group.Params, adam.Param{Name: name, Value: values[i]})
+	}
+	if o.optimizer != nil {
+		if err := o.optimizer.Regroup(groups...); err != nil {
+			return err
+		}
+	} else {
+		optimizer, err := adam.New(o.options, groups...)
+		if err != nil {
+			return err
+		}
+		o.optimizer = optimizer
+	}
+	var next [2]int // in each group
+	for _, v := range o.variables {
+		v.param = &o.optimizer.Groups[v.group].Params[next[v.group]]
+		next[v.group]++
+	}
+	return nil
+}
+
+// Step steps, in place, all variables whose gradients an execution has left since the last Step. If
+// there are none, as in the steps of Trainer.AccumulateGradients between its updates, it does
+// nothing. A trainable variable that is new to the optimizer begins with this step.
 //
-// An error wraps those of [adam.Optimizer.Step], or adam.ErrParams where a variable is of a kind that is not supported,
-// has lost its value, has another shape, or was not there when the optimizer was bound. It names the variable; nothing
+// An error wraps those of [adam.Optimizer.Step], or adam.ErrParams where a variable is of a kind
+// that is not supported, has lost its value or has another shape. It names the variable; nothing
 // has been changed, and the gradients still wait for their step.
 func (o *Optimizer) Step() (adam.Stats, error) {
-	if o.ctx == nil {
-		return adam.Stats{}, fmt.Errorf("%w: the optimizer is in no graph, there are no gradients", adam.ErrParams)
-	}
-	if err := o.Bind(o.ctx); err != nil {
+	if err := o.ready(); err != nil {
 		return o.unchanged(), err
 	}
 	defer o.dropGradients()
@@ -233,6 +269,19 @@ func (o *Optimizer) Step() (adam.Stats, error) {
 	return stats, nil
 }
 
+// ready binds the optimizer, or takes the memory of what it is bound to.
+func (o *Optimizer) ready() error {
+	switch {
+	case o.closed:
+		return adam.ErrClosed
+	case o.ctx == nil:
+		return fmt.Errorf("%w: no gradients, as the optimizer is in no graph", adam.ErrParams)
+	case o.optimizer == nil:
+		return o.Bind(o.ctx)
+	}
+	return o.refresh()
+}
+
 func (o *Optimizer) unchanged() adam.Stats {
 	if o.optimizer == nil {
 		return adam.Stats{}
@@ -240,7 +289,8 @@ func (o *Optimizer) unchanged() adam.Stats {
 	return adam.Stats{T: o.optimizer.T}
 }
 
-// takeGradients takes the memory of the gradients that wait for their step, and reports whether there are any.
+// takeGradients takes the memory of the gradients that wait for their step, and reports whether
+// there are any.
 func (o *Optimizer) takeGradients() (waiting bool, err error) {
 	for _, v := range o.variables {
 		if v.gradient == nil || !v.gradient.HasValue() {
@@ -253,13 +303,11 @@ func (o *Optimizer) takeGradients() (waiting bool, err error) {
 		if value == v.stepped {
 			continue
 		}
-		if v.param == nil {
-			return false, fmt.Errorf("%w: %q was not there when the optimizer was bound", adam.ErrParams, v.ScopeAndName())
-		}
-		if v.param.Grad, err = elements(v.gradient, v.shape, tensors.ConstFlatData[float32]); err != nil {
+		grad, err := elements(v.gradient, v.shape, tensors.ConstFlatData[float32])
+		if err != nil {
 			return false, err
 		}
-		v.taken, waiting = value, true
+		v.param.Grad, v.taken, waiting = grad, value, true
 	}
 	return waiting, nil
 }
@@ -267,16 +315,17 @@ func (o *Optimizer) takeGradients() (waiting bool, err error) {
 // dropGradients forgets the memory of the gradients, which the next execution uses for others.
 func (o *Optimizer) dropGradients() {
 	for _, v := range o.variables {
-		if v.taken = nil; v.param != nil {
-			v.param.Grad = nil
-		}
+		v.taken, v.param.Grad = nil, nil
 	}
 }
 
-// elements returns the memory of v, which must be of the shape, by way of access, the function of package tensors that
-// gives it for reading or writing. Package tensors gives one at a time, and a step needs all at once; so it is kept beyond
-// access, which is good as long as no graph is executed and v gets no other tensor.
-func elements(v *context.Variable, shape shapes.Shape, access func(*tensors.Tensor, func([]float32)) error) ([]float32, error) {
+// elements returns the memory of v, which must be of the shape. access is the function of package
+// tensors that gives it for reading or writing. It gives one tensor at a time, and a step needs all
+// at once. So the memory is kept beyond access, which is good as long as no graph is executed and v
+// gets no other tensor.
+func elements(
+	v *context.Variable, shape shapes.Shape, access func(*tensors.Tensor, func([]float32)) error,
+) ([]float32, error) {
 	if err := check(v, shape); err != nil {
 		return nil, err
 	}
@@ -304,27 +353,33 @@ func check(v *context.Variable, shape shapes.Shape) error {
 	return nil
 }
 
-// Optimizer returns what o steps with, for its states, averages, checkpoints, GradScale and T; nil before
-// [Optimizer.Bind] or the first step. Of its Groups the second has the variables of NoDecay. Their Configs and slices
-// are written at every step.
+// Optimizer returns what o steps with, for its states, averages, checkpoints, Options, Metadata,
+// GradScale and T; nil before [Optimizer.Bind] or the first step. The second of its Groups has the
+// variables of NoDecay. Each step writes the Configs and slices of Groups.
 func (o *Optimizer) Optimizer() *adam.Optimizer { return o.optimizer }
 
-// Clear deletes the gradients from the context and forgets the variables and their moments. Graphs must be built anew
-// after it. It is part of optimizers.Interface.
+// Clear deletes the gradients from the context, forgets the variables and their moments and ends
+// the goroutines. Graphs must be built anew after it. It is part of optimizers.Interface.
 func (o *Optimizer) Clear(ctx *context.Context) error {
 	if o.optimizer != nil {
-		o.optimizer.Close()
+		if err := o.optimizer.Close(); err != nil {
+			return err
+		}
 	}
 	o.ctx, o.variables, o.optimizer = nil, nil, nil
 	return ctx.InAbsPath(Scope).DeleteVariablesInScope()
 }
 
-// Close ends the goroutines of o. Any further step gives adam.ErrClosed. It may be called twice.
-func (o *Optimizer) Close() {
-	o.closed = true
+// Close ends the goroutines of o. Any further step gives adam.ErrClosed. It may be called twice,
+// and before the first step. Its errors are those of [adam.Optimizer.Close].
+func (o *Optimizer) Close() error {
 	if o.optimizer != nil {
-		o.optimizer.Close()
+		if err := o.optimizer.Close(); err != nil {
+			return err
+		}
 	}
+	o.closed = true
+	return nil
 }
 
 func withoutDecay(c adam.Config) adam.Config {
