@@ -1,5 +1,5 @@
-// Package adamspago makes the optimizer of package adam an optimization strategy of spago: Adam and AdamW on
-// float32 parameters.
+// Package adamspago makes the optimizer of package adam an optimization strategy of spago: Adam and
+// AdamW on float32 parameters.
 package adamspago
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
 	"sync"
@@ -21,22 +22,24 @@ import (
 var _ optimizers.OptimizationStrategy = (*Adam)(nil)
 
 func init() {
-	// Its default name, "*adam.State", is also that of the State of spago's own Adam, and gob panics at the second.
+	// Its default name, "*adam.State", is also that of the State of spago's own Adam, and gob
+	// panics at the second.
 	gob.RegisterName("github.com/fusedadam/adam.State", &adam.State{})
 }
 
-// Adam steps parameters in place. Each keeps its own moments and count of steps in its field State, as an
-// *[adam.State], which spago saves and loads with the model.
+// Adam steps parameters in place. Each keeps its own moments and count of steps in its field State,
+// as an *[adam.State], which spago saves and loads with the model.
 type Adam struct {
 	Config adam.Config // of the next step; may change between steps, as LR does under a schedule
 }
 
-// OptimizeParams makes one step of p from its gradient, and drops the gradient as ZeroGrad does. Without a
-// gradient it does nothing. Any number of goroutines may call it at once, for different parameters.
+// OptimizeParams makes one step of p from its gradient, and drops the gradient as ZeroGrad does.
+// Without a gradient it does nothing. Any number of goroutines may call it at once, for different
+// parameters.
 //
-// An error wraps [adam.ErrParams] (p is not stored as float32, does not require a gradient, or has a gradient of another
-// type or shape or the State of another optimizer) or is one of [adam.State.Step]. It names the shape of p, and nothing
-// has been changed.
+// An error wraps [adam.ErrParams] (p is not stored as float32, does not require a gradient, or has
+// a gradient of another type or shape or the State of another optimizer) or is one of
+// [adam.State.Step]. It names the shape of p, and nothing has been changed.
 func (a *Adam) OptimizeParams(p *nn.Param) error {
 	if !p.HasGrad() {
 		return nil
@@ -48,13 +51,14 @@ func (a *Adam) OptimizeParams(p *nn.Param) error {
 	return t.step(a.Config)
 }
 
-// Optimize makes one step of all parameters that have a gradient and returns when the last one is done, which
-// optimizers.Optimizer of spago v1.1.0 does not. Large models are shared out to all cores. A parameter that comes more
-// than once is stepped once.
+// Optimize makes one step of all parameters that have a gradient. It returns when the last one is
+// done, which optimizers.Optimizer of spago v1.1.0 does not. Large models are shared out to all
+// cores. A parameter that comes more than once is stepped once.
 //
-// All parameters are checked before the first is stepped: an error that wraps [adam.ErrConfig] or [adam.ErrParams]
-// means that nothing has been changed. Another error says that a State does not fit its parameter (see
-// [adam.State.Step]); then the other parameters have been stepped.
+// All parameters are checked before the first is stepped. An error is one of [Adam.OptimizeParams],
+// or wraps [adam.ErrParams] where two parameters have one State, and nothing has been changed. Only
+// with [adam.ErrOverlap], where the slices of a State share memory, have the other parameters been
+// stepped.
 func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	if err := a.Config.Validate(); err != nil {
 		return err
@@ -63,7 +67,7 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	defer cancel()
 	var tensors []tensor
 	elements := 0
-	seen := map[*mat.Dense[float32]]bool{}
+	values, states := map[*mat.Dense[float32]]bool{}, map[*adam.State]bool{}
 	for p := range parameters(ctx) {
 		if !p.HasGrad() {
 			continue
@@ -72,11 +76,18 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 		if err != nil {
 			return err
 		}
-		if !seen[t.value] {
-			seen[t.value] = true
-			tensors = append(tensors, t)
-			elements += t.value.Size()
+		if values[t.value] {
+			continue
 		}
+		if !t.fits(a.Config) {
+			return t.step(a.Config) // an error, which has changed nothing
+		}
+		if states[t.state] {
+			return unsupported(p, "its State is that of another parameter")
+		}
+		values[t.value], states[t.state] = true, t.state != nil
+		tensors = append(tensors, t)
+		elements += t.value.Size()
 	}
 	errs := make([]error, len(tensors))
 	var next atomic.Int64
@@ -94,8 +105,8 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	return errors.Join(errs...)
 }
 
-// share is the number of elements that are worth a goroutine: less is done before the thread that it runs on has woken
-// up. Tests lower it.
+// share is the number of elements that are worth a goroutine: less is done before the thread that
+// it runs on has woken up. Tests lower it.
 var share = 1 << 20
 
 // A tensor is a parameter that can be stepped.
@@ -122,18 +133,28 @@ func newTensor(p *nn.Param) (tensor, error) {
 		return t, unsupported(p, "it has a gradient but does not require one")
 	}
 	if t.state, ok = p.State.(*adam.State); !ok && p.State != nil {
-		other := reflect.Indirect(reflect.ValueOf(p.State)).Type().PkgPath() // the type may have the same name
+		// The type may have the same name.
+		other := reflect.Indirect(reflect.ValueOf(p.State)).Type().PkgPath()
 		return t, unsupported(p, "its State is a %T of package %q", p.State, other)
 	}
 	return t, nil
 }
 
 func unsupported(p *nn.Param, format string, args ...any) error {
-	return fmt.Errorf("%w: parameter of shape %v: %s", adam.ErrParams, p.Shape(), fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: parameter of shape %v: %s",
+		adam.ErrParams, p.Shape(), fmt.Sprintf(format, args...))
+}
+
+// fits reports whether the State of t has the lengths of a step and can count it.
+func (t *tensor) fits(c adam.Config) bool {
+	s, n := t.state, t.value.Size()
+	return s == nil || len(s.M) == n && len(s.V) == n && (!c.AMSGrad || len(s.VMax) == n) &&
+		s.T < math.MaxUint64
 }
 
 func (t *tensor) step(c adam.Config) error {
-	// Of a Dense matrix of the same type, Data returns the slice that the matrix is stored in, not a copy.
+	// Of a Dense matrix of the same type, Data returns the slice that the matrix is stored in, not
+	// a copy.
 	value, grad := mat.Data[float32](t.value), mat.Data[float32](t.grad)
 	state := t.state
 	if state == nil {

@@ -2,6 +2,7 @@ package adamspago_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -9,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -38,15 +38,19 @@ func matrix(rng *rand.Rand, scale float64, shape ...int) *mat.Dense[float32] {
 func values(p *nn.Param) []float32 { return mat.Data[float32](p.Value()) }
 
 func sameBits(a, b []float32) bool {
-	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+	return slices.EqualFunc(
+		a,
+		b,
+		func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) },
+	)
 }
 
 func sameState(a, b *adam.State) bool {
 	return a.T == b.T && sameBits(a.M, b.M) && sameBits(a.V, b.V) && sameBits(a.VMax, b.VMax)
 }
 
-// A strategy makes the step of adam.State, in the memory of the matrix, under a Config that changes, and drops the
-// gradient.
+// A strategy makes the step of adam.State, in the memory of the matrix, under a Config that
+// changes, and drops the gradient.
 func TestOptimizeParams(t *testing.T) {
 	amsgrad := adam.Default()
 	amsgrad.AMSGrad = true
@@ -107,7 +111,8 @@ func TestAllocations(t *testing.T) {
 // Without a gradient nothing happens, not even a State is made.
 func TestWithoutGradient(t *testing.T) {
 	p := nn.NewParam(mat.Scalar[float32](3))
-	if err := (&adamspago.Adam{Config: adam.DefaultW()}).OptimizeParams(p); err != nil || p.State != nil || values(p)[0] != 3 {
+	err := (&adamspago.Adam{Config: adam.DefaultW()}).OptimizeParams(p)
+	if err != nil || p.State != nil || values(p)[0] != 3 {
 		t.Errorf("error %v, State %v, value %v", err, p.State, values(p)[0])
 	}
 }
@@ -133,13 +138,8 @@ func withGrad[T float32 | float64](value mat.Matrix, shape ...int) *nn.Param {
 	return p
 }
 
-func withState(p *nn.Param, state any) *nn.Param {
-	p.State = state
-	return p
-}
-
-// An error says what is wrong with which parameter, and nothing has changed: neither by OptimizeParams nor by
-// Optimize, where a good parameter comes first.
+// An error says what is wrong with which parameter, and nothing has changed: neither by
+// OptimizeParams nor by Optimize, where a good parameter comes first.
 func TestErrors(t *testing.T) {
 	double := mat.NewDense[float64](mat.WithShape(2, 3))
 	dense := func() *mat.Dense[float32] { return mat.NewDense[float32](mat.WithShape(2, 3)) }
@@ -152,6 +152,12 @@ func TestErrors(t *testing.T) {
 	}
 	frozen := withGrad[float32](dense(), 2, 3)
 	frozen.SetRequiresGrad(false)
+	x := make([]float32, 12)
+	withState := func(state any) *nn.Param {
+		p := withGrad[float32](dense(), 2, 3)
+		p.State = state
+		return p
+	}
 	for _, c := range []struct {
 		name   string
 		param  *nn.Param
@@ -159,28 +165,37 @@ func TestErrors(t *testing.T) {
 		is     error
 		says   string
 	}{
-		{"float64", withGrad[float64](double, 2, 3), adam.Default(), adam.ErrParams, "value is a *mat.Dense[float64]"},
+		{"float64", withGrad[float64](double, 2, 3), adam.Default(), adam.ErrParams,
+			"value is a *mat.Dense[float64]"},
 		{"matrix", withGrad[float32](foreign{dense()}, 2, 3), adam.Default(), adam.ErrParams,
 			"value is a adamspago_test.foreign"},
-		{"gradient", withGrad[float32](mixed{dense(), double}, 2, 3), adam.Default(), adam.ErrParams,
-			"gradient is a *mat.Dense[float64]"},
-		{"shape", withGrad[float32](dense(), 3, 2), adam.Default(), adam.ErrParams, "gradient has the shape [3 2]"},
+		{"gradient", withGrad[float32](mixed{dense(), double}, 2, 3), adam.Default(),
+			adam.ErrParams, "gradient is a *mat.Dense[float64]"},
+		{"shape", withGrad[float32](dense(), 3, 2), adam.Default(), adam.ErrParams,
+			"gradient has the shape [3 2]"},
 		{"frozen", frozen, adam.Default(), adam.ErrParams, "does not require one"},
-		{"spago's Adam", withState(withGrad[float32](dense(), 2, 3), hosts.State), adam.Default(), adam.ErrParams,
+		{"spago's Adam", withState(hosts.State), adam.Default(), adam.ErrParams,
 			"State is a *adam.State of package \"github.com/nlpodyssey/spago/optimizers/adam\""},
-		{"any State", withState(withGrad[float32](dense(), 2, 3), 7), adam.Default(), adam.ErrParams, "State is a int"},
-		{"length", withState(withGrad[float32](dense(), 2, 3), adam.NewState(5, amsgrad)), amsgrad, adam.ErrLength, "M 5"},
-		{"AMSGrad", withState(withGrad[float32](dense(), 2, 3), adam.NewState(6, adam.Default())), amsgrad, adam.ErrLength,
-			"VMax 0"},
+		{"any State", withState(7), adam.Default(), adam.ErrParams, "State is a int"},
+		{"M", withState(&adam.State{M: x[:5], V: x[6:]}), adam.Default(),
+			adam.ErrLength, "M 5, V 6"},
+		{"V", withState(&adam.State{M: x[:6], V: x[6:8]}), adam.Default(),
+			adam.ErrLength, "M 6, V 2"},
+		{"AMSGrad", withState(adam.NewState(6, adam.Default())), amsgrad, adam.ErrLength, "VMax 0"},
+		{"steps", withState(&adam.State{T: math.MaxUint64, M: x[:6], V: x[6:]}), adam.Default(),
+			adam.ErrSteps, "T = 18446744073709551615"},
 		{"config", withGrad[float32](dense(), 2, 3), bad, adam.ErrConfig, "LR = NaN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			strategy := &adamspago.Adam{Config: c.config}
 			good := withGrad[float32](dense(), 2, 3)
-			value, grad, state := c.param.Value().(mat.Matrix).Clone(), c.param.Grad().(mat.Matrix).Clone(), c.param.State
+			value, grad := c.param.Value().(mat.Matrix).Clone(), c.param.Grad().(mat.Matrix).Clone()
+			state := c.param.State
 			for name, optimize := range map[string]func() error{
 				"OptimizeParams": func() error { return strategy.OptimizeParams(c.param) },
-				"Optimize":       func() error { return strategy.Optimize(nn.StreamParams([]*nn.Param{good, c.param, good})) },
+				"Optimize": func() error {
+					return strategy.Optimize(nn.StreamParams([]*nn.Param{good, c.param, good}))
+				},
 			} {
 				var before, after bytes.Buffer
 				if err := nn.Dump(state, &before); state != nil && err != nil {
@@ -196,20 +211,33 @@ func TestErrors(t *testing.T) {
 				if err := nn.Dump(c.param.State, &after); state != nil && err != nil {
 					t.Fatal(err)
 				}
-				if !mat.Equal(c.param.Value(), value) || c.param.State != state || !bytes.Equal(after.Bytes(), before.Bytes()) {
+				if !mat.Equal(c.param.Value(), value) || c.param.State != state ||
+					!bytes.Equal(after.Bytes(), before.Bytes()) {
 					t.Errorf("%s: the value or the State has changed", name)
 				}
 				if !c.param.HasGrad() || !mat.Equal(c.param.Grad(), grad) {
 					t.Errorf("%s: the gradient has changed", name)
 				}
 			}
-			if c.is != adam.ErrLength && (good.State != nil || !good.HasGrad() || !mat.Equal(good.Value(), dense())) {
+			if good.State != nil || !good.HasGrad() || !mat.Equal(good.Value(), dense()) {
 				t.Error("Optimize has stepped another parameter")
 			}
-			if c.is == adam.ErrLength && (good.State.(*adam.State).T != 1 || good.HasGrad()) {
-				t.Error("Optimize has not stepped the other parameter once")
-			}
 		})
+	}
+}
+
+// Two parameters must not have one State.
+func TestSharedState(t *testing.T) {
+	dense := func() *mat.Dense[float32] { return mat.NewDense[float32](mat.WithShape(2, 3)) }
+	a, b := withGrad[float32](dense(), 2, 3), withGrad[float32](dense(), 2, 3)
+	state := adam.NewState(6, adam.Default())
+	a.State, b.State = state, state
+	err := (&adamspago.Adam{Config: adam.Default()}).Optimize(nn.StreamParams([]*nn.Param{a, b}))
+	if !errors.Is(err, adam.ErrParams) || !strings.Contains(err.Error(), "another parameter") {
+		t.Errorf("error %v, want adam.ErrParams", err)
+	}
+	if state.T != 0 || !a.HasGrad() || !mat.Equal(a.Value(), dense()) {
+		t.Error("a parameter has been stepped")
 	}
 }
 
@@ -217,7 +245,9 @@ func TestErrors(t *testing.T) {
 func parameters() []*nn.Param {
 	rng := rand.New(rand.NewPCG(2, 0))
 	var params []*nn.Param
-	for _, shape := range [][]int{{30, 50}, {1}, {500}, {77, 3}, {20000}, {0, 2}, {1, 1000}, {64, 64}} {
+	for _, shape := range [][]int{
+		{30, 50}, {1}, {500}, {77, 3}, {20000}, {0, 2}, {1, 1000}, {64, 64},
+	} {
 		params = append(params, nn.NewParam(matrix(rng, 1, shape...)))
 	}
 	return params
@@ -238,14 +268,15 @@ func wantSame(t *testing.T, got, want []*nn.Param) {
 		if !sameBits(values(got[i]), values(want[i])) {
 			t.Errorf("parameter %d of shape %v: other values", i, want[i].Shape())
 		}
-		if a, b := got[i].State, want[i].State; (a == nil) != (b == nil) || a != nil && !sameState(a.(*adam.State), b.(*adam.State)) {
+		a, b := got[i].State, want[i].State
+		if (a == nil) != (b == nil) || a != nil && !sameState(a.(*adam.State), b.(*adam.State)) {
 			t.Errorf("parameter %d of shape %v: another State", i, want[i].Shape())
 		}
 	}
 }
 
-// Optimize gives the bits of OptimizeParams on each parameter. Those without a gradient stay as they are, and those
-// that come twice, themselves or by their matrix, are stepped once.
+// Optimize gives the bits of OptimizeParams on each parameter. Those without a gradient stay as
+// they are, and those that come twice, themselves or by their matrix, are stepped once.
 func TestOptimize(t *testing.T) {
 	lowerShare(t)
 	got, want := parameters(), parameters()
@@ -255,7 +286,8 @@ func TestOptimize(t *testing.T) {
 		stepped := 4 + int(step)%2
 		accumulate(step, got[:stepped])
 		accumulate(step, want[:stepped])
-		if err := strategy.Optimize(nn.StreamParams(append(slices.Clone(got), got[4], tied))); err != nil {
+		all := append(slices.Clone(got), got[4], tied)
+		if err := strategy.Optimize(nn.StreamParams(all)); err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range want[:stepped] {
@@ -282,38 +314,84 @@ func lowerShare(t *testing.T) {
 	t.Cleanup(func() { *adamspago.Share = before })
 }
 
-// meeting is a matrix whose step ends only when another such step is about to end.
+// meeting is a matrix whose step ends only when another such step is about to end, and, unless the
+// goroutine that called Optimize makes it, when late is closed.
 type meeting struct {
 	*mat.Dense[float32]
-	arrived, other chan bool
+	arrived, other, late chan bool
 }
 
 func (m meeting) ZeroGrad() {
 	close(m.arrived)
-	select {
-	case <-m.other:
-	case <-time.After(10 * time.Second):
+	wait(m.other, 10*time.Second)
+	if !onCaller() {
+		wait(m.late, 100*time.Millisecond)
 	}
 	m.Dense.ZeroGrad()
 }
 
-// More than one goroutine takes part in Optimize.
-func TestOptimizeShares(t *testing.T) {
-	if runtime.GOMAXPROCS(0) == 1 {
-		t.Skip("needs two cores")
+func wait(c chan bool, atMost time.Duration) {
+	select {
+	case <-c:
+	case <-time.After(atMost):
 	}
+}
+
+// onCaller reports whether the goroutine is the one that called Optimize.
+func onCaller() bool {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, ".(*Adam).Optimize") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// More than one goroutine takes part in Optimize, and it waits for all.
+func TestOptimizeShares(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	lowerShare(t)
-	a, b := make(chan bool), make(chan bool)
+	a, b, late := make(chan bool), make(chan bool), make(chan bool)
 	params := []*nn.Param{
-		withGrad[float32](meeting{mat.Scalar[float32](1), a, b}, 1, 1),
-		withGrad[float32](meeting{mat.Scalar[float32](1), b, a}, 1, 1),
+		withGrad[float32](meeting{mat.Scalar[float32](1), a, b, late}, 1, 1),
+		withGrad[float32](meeting{mat.Scalar[float32](1), b, a, late}, 1, 1),
 	}
 	began := time.Now()
-	if err := (&adamspago.Adam{Config: adam.Default()}).Optimize(nn.StreamParams(params)); err != nil {
+	strategy := &adamspago.Adam{Config: adam.Default()}
+	if err := strategy.Optimize(nn.StreamParams(params)); err != nil {
 		t.Fatal(err)
 	}
+	if params[0].HasGrad() || params[1].HasGrad() {
+		t.Error("Optimize has not waited for all steps")
+	}
+	close(late)
 	if time.Since(began) > 10*time.Second {
 		t.Error("one parameter was stepped after the other")
+	}
+}
+
+// Optimize leaves no goroutine behind that streams parameters, whether it succeeds or not.
+func TestOptimizeCancels(t *testing.T) {
+	dense := func() *mat.Dense[float32] { return mat.NewDense[float32](mat.WithShape(2, 3)) }
+	good, bad := withGrad[float32](dense(), 2, 3), withGrad[float32](dense(), 3, 2)
+	for _, params := range [][]*nn.Param{{good}, {bad, good}} {
+		var ctx context.Context
+		err := (&adamspago.Adam{Config: adam.Default()}).Optimize(
+			func(c context.Context) <-chan *nn.Param {
+				ctx = c
+				return nn.StreamParams(params)(c)
+			})
+		if (err != nil) != (params[0] == bad) {
+			t.Errorf("error %v", err)
+		}
+		if ctx.Err() == nil {
+			t.Errorf("after error %v the context has not been cancelled", err)
+		}
 	}
 }
 
@@ -337,7 +415,8 @@ func TestSpagoOptimizer(t *testing.T) {
 
 // await waits until no parameter has a gradient: spago's Optimizer returns before.
 func await(t *testing.T, params []*nn.Param) {
-	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(params, func(p *nn.Param) bool { return p.HasGrad() }); {
+	deadline := time.Now().Add(10 * time.Second)
+	for slices.ContainsFunc(params, (*nn.Param).HasGrad) {
 		if time.Now().After(deadline) {
 			t.Fatal("parameters have kept their gradients")
 		}
@@ -350,31 +429,6 @@ type strategyFunc func(*nn.Param) error
 
 func (f strategyFunc) OptimizeParams(p *nn.Param) error { return f(p) }
 
-// Why there is a method Optimize: that of spago returns while its goroutines are still at work. If this fails,
-// spago has been mended, and README.md is to be.
-func TestSpagoDoesNotWait(t *testing.T) {
-	var atWork sync.WaitGroup
-	atWork.Add(1)
-	release, returned := make(chan bool), make(chan error, 1)
-	params := []*nn.Param{withGrad[float32](mat.Scalar[float32](1), 1)}
-	strategy := strategyFunc(func(*nn.Param) error {
-		defer atWork.Done()
-		<-release
-		return nil
-	})
-	go func() { returned <- optimizers.New(nn.StreamParams(params), strategy).Optimize() }()
-	select {
-	case err := <-returned:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("spago's Optimizer waits for its goroutines")
-	}
-	close(release)
-	atWork.Wait()
-}
-
 // network is what spago saves and loads.
 type network struct {
 	nn.Module
@@ -383,8 +437,9 @@ type network struct {
 
 func (n *network) params() []*nn.Param { return []*nn.Param{n.In.W, n.In.B, n.Out.W, n.Out.B} }
 
-// A model that was saved and loaded goes on with its State to the bit, wherever in memory the loaded values lie.
-// That spago's Adam can be linked into the same program, and save its own State, is part of it.
+// A model that was saved and loaded goes on with its State to the bit, wherever in memory the
+// loaded values lie. That spago's Adam can be linked into the same program, and save its own State,
+// is part of it.
 func TestSaveLoad(t *testing.T) {
 	amsgrad := adam.DefaultW()
 	amsgrad.AMSGrad = true
@@ -434,12 +489,14 @@ func TestSaveLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := loaded.State.(*spagoadam.State); !ok || reflect.TypeOf(loaded.State).String() != "*adam.State" {
+	_, ok := loaded.State.(*spagoadam.State)
+	if !ok || reflect.TypeOf(loaded.State).String() != "*adam.State" {
 		t.Errorf("the State of spago's Adam was loaded as %T", loaded.State)
 	}
 }
 
-// Values that do not begin at a multiple of four bytes, as nn.Load leaves them, are stepped to the same bits.
+// Values that do not begin at a multiple of four bytes, as nn.Load leaves them, are stepped to the
+// same bits.
 func TestUnaligned(t *testing.T) {
 	for offset := range 4 {
 		rng := rand.New(rand.NewPCG(5, 0))
@@ -477,7 +534,10 @@ func TestClipping(t *testing.T) {
 	options := adam.Options{MaxNorm: maxNorm, ZeroGrad: true}
 	group := adam.Group{Config: strategy.Config}
 	for i, p := range want {
-		group.Params = append(group.Params, adam.Param{Name: string(rune('a' + i)), Value: values(p)})
+		group.Params = append(
+			group.Params,
+			adam.Param{Name: string(rune('a' + i)), Value: values(p)},
+		)
 	}
 	optimizer, err := adam.New(options, group)
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/fusedadam/adam/internal/versus"
 )
 
-// kept is a matrix that keeps its gradient, so that the next step finds one without an allocation and a copy that
-// are no part of a step.
+// kept is a matrix that keeps its gradient, so that the next step finds one without an allocation
+// and a copy that are no part of a step.
 type kept struct{ *mat.Dense[float32] }
 
 func (kept) ZeroGrad() {}
 
-// BenchmarkOptimizeParams has spago's own Adam and AdamW beside this, each stepping all tensors of a network one
-// after the other.
+// BenchmarkOptimizeParams has spago's own Adam and AdamW beside this, each stepping all tensors of
+// a network one after the other.
 func BenchmarkOptimizeParams(b *testing.B) {
 	inARow := func(strategy optimizers.OptimizationStrategy, params []*nn.Param) func() error {
 		return func() error {
@@ -35,10 +35,13 @@ func BenchmarkOptimizeParams(b *testing.B) {
 			return nil
 		}
 	}
-	bench(b, inARow, func(strategy *adamspago.Adam, params []*nn.Param) func() error { return inARow(strategy, params) })
+	bench(b, inARow, func(strategy *adamspago.Adam, params []*nn.Param) func() error {
+		return inARow(strategy, params)
+	})
 }
 
-// BenchmarkOptimize has spago's Optimizer, followed by a wait for its goroutines, beside the method Optimize.
+// BenchmarkOptimize has spago's Optimizer, followed by a wait for its goroutines, beside the method
+// Optimize.
 func BenchmarkOptimize(b *testing.B) {
 	bench(b, func(strategy optimizers.OptimizationStrategy, params []*nn.Param) func() error {
 		var atWork sync.WaitGroup
@@ -66,7 +69,8 @@ func bench(b *testing.B, host func(optimizers.OptimizationStrategy, []*nn.Param)
 		adam  adam.Config
 	}{
 		{"Adam", spagoadam.NewConfig(config.LR, config.Beta1, config.Beta2, config.Eps), config},
-		{"AdamW", spagoadam.NewAdamWConfig(configW.LR, configW.Beta1, configW.Beta2, configW.Eps, configW.WeightDecay), configW},
+		{"AdamW", spagoadam.NewAdamWConfig(
+			configW.LR, configW.Beta1, configW.Beta2, configW.Eps, configW.WeightDecay), configW},
 	} {
 		for _, m := range models.All {
 			b.Run(c.name+"/"+m.Key, func(b *testing.B) {
@@ -81,7 +85,12 @@ func bench(b *testing.B, host func(optimizers.OptimizationStrategy, []*nn.Param)
 						b.Fatal(err)
 					}
 				}
-				versus.Run(b, m.Parameters(), func() { must(hostStep()); theirs.IncExample() }, func() { must(ourStep()) })
+				versus.Run(
+					b,
+					m.Parameters(),
+					func() { must(hostStep()); theirs.IncExample() },
+					func() { must(ourStep()) },
+				)
 			})
 		}
 	}

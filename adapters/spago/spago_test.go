@@ -17,8 +17,8 @@ import (
 	adamspago "github.com/fusedadam/adam/adapters/spago"
 )
 
-// asSpago returns the Config with which step t, 1 for the first, is that of spago's Adam with Config c whose
-// IncExample is called once after each step.
+// asSpago returns the Config with which step t, 1 for the first, is that of spago's Adam with
+// Config c whose IncExample is called once after each step.
 func asSpago(c spagoadam.Config, t float64) adam.Config {
 	q := math.Sqrt(1 - math.Pow(c.Beta2, t))
 	return adam.Config{
@@ -28,8 +28,8 @@ func asSpago(c spagoadam.Config, t float64) adam.Config {
 	}
 }
 
-// asUncounted is asSpago where IncExample is never called: spago's Adam then takes all steps with the bias
-// correction of the first.
+// asUncounted is asSpago where IncExample is never called: spago's Adam then takes all steps with
+// the bias correction of the first.
 func asUncounted(c spagoadam.Config, t float64) adam.Config {
 	config := asSpago(c, t)
 	factor := math.Sqrt(1-c.Beta2) / (1 - c.Beta1) // of StepSize: that bias correction
@@ -40,11 +40,19 @@ func asUncounted(c spagoadam.Config, t float64) adam.Config {
 
 // plainly takes over what the two Configs have in common.
 func plainly(c spagoadam.Config, _ float64) adam.Config {
-	return adam.Config{LR: c.StepSize, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Epsilon, WeightDecay: c.Lambda, Decoupled: true}
+	return adam.Config{
+		LR:          c.StepSize,
+		Beta1:       c.Beta1,
+		Beta2:       c.Beta2,
+		Eps:         c.Epsilon,
+		WeightDecay: c.Lambda,
+		Decoupled:   true,
+	}
 }
 
-// What README.md says of the differences from spago's own Adam and AdamW, in 300 steps. A difference is counted in
-// units of the largest |p| that the parameter ever had, or of StepSize if that is larger.
+// What README.md says of the differences from spago's own Adam and AdamW, in 300 steps. A
+// difference is counted in units of the largest |p| that the parameter ever had, or of StepSize if
+// that is larger.
 func TestAgainstSpago(t *testing.T) {
 	c := spagoadam.NewDefaultConfig()
 	w := spagoadam.NewAdamWConfig(1e-3, 0.9, 0.999, 1e-8, 0.1)
@@ -82,7 +90,9 @@ func TestAgainstSpago(t *testing.T) {
 				grad := mat.NewDense[float32](mat.WithShape(n))
 				for i, x := range values(theirs) {
 					unit[i] = max(unit[i], math.Abs(float64(x)))
-					mat.Data[float32](grad)[i] = float32(scale[i] * math.Copysign(0.5+rng.Float64(), rng.Float64()-0.5))
+					mat.Data[float32](grad)[i] = float32(
+						scale[i] * math.Copysign(0.5+rng.Float64(), rng.Float64()-0.5),
+					)
 				}
 				theirs.AccGrad(grad)
 				ours.AccGrad(grad)
@@ -103,14 +113,19 @@ func TestAgainstSpago(t *testing.T) {
 			}
 			t.Logf("largest difference %.2g", worst)
 			if !(worst >= test.atLeast && worst <= test.atMost) {
-				t.Errorf("largest difference %.2g, want it in [%g, %g]", worst, test.atLeast, test.atMost)
+				t.Errorf(
+					"largest difference %.2g, want it in [%g, %g]",
+					worst,
+					test.atLeast,
+					test.atMost,
+				)
 			}
 		})
 	}
 }
 
-// train trains a network 2-16-1 to multiply its inputs and returns the losses before and after. step is called in
-// each step, with the gradients of a batch in the parameters.
+// train trains a network 2-16-1 to multiply its inputs and returns the losses before and after.
+// step is called in each step, with the gradients of a batch in the parameters.
 func train(t *testing.T, step func(*network)) (before, after float64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 0))
@@ -145,7 +160,8 @@ func train(t *testing.T, step func(*network)) (before, after float64) {
 	return before, loss
 }
 
-// A network of spago learns as well as with spago's Adam, and to the same bits by spago's Optimizer and by Optimize.
+// A network of spago learns as well as with spago's Adam, and to the same bits by spago's Optimizer
+// and by Optimize.
 func TestTraining(t *testing.T) {
 	config := adam.Default()
 	config.LR = 0.01
@@ -227,8 +243,12 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// takeOver returns the State with which to go on after spago's Adam, whose IncExample was called after each step.
-// In spago's State, V is the first moment and M the second.
+// takeOver returns the State with which to go on after spago's Adam, whose IncExample was called
+// after each step. In spago's State, V is the first moment and M the second.
 func takeOver(s *spagoadam.State, timeStep int) *adam.State {
-	return &adam.State{T: uint64(timeStep - 1), M: mat.Data[float32](s.V), V: mat.Data[float32](s.M)}
+	return &adam.State{
+		T: uint64(timeStep - 1),
+		M: mat.Data[float32](s.V),
+		V: mat.Data[float32](s.M),
+	}
 }
