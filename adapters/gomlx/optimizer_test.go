@@ -166,6 +166,41 @@ func TestBindErrors(t *testing.T) {
 	}
 }
 
+// Bind takes variables that have come since, and after an error the optimizer is as before it.
+func TestBindAgain(t *testing.T) {
+	options := adam.Options{EMADecay: 0.9}
+	r, whole := newRun(t, New(adam.DefaultW(), options)), newRun(t, New(adam.DefaultW(), options))
+	r.opt.NoDecay = func(name string) bool { return strings.HasPrefix(name, "/late") }
+	for i := range 3 {
+		r.step(i)
+		whole.step(i)
+	}
+	double := r.ctx.VariableWithValue("double", 1.0)
+	if err := r.opt.Bind(r.ctx); !errors.Is(err, adam.ErrParams) {
+		t.Errorf("error %v, want adam.ErrParams", err)
+	}
+	r.step(3)
+	whole.step(3)
+	double.SetTrainable(false)
+	late := r.ctx.VariableWithValue("late", []float32{1, 2})
+	if err := r.opt.Bind(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.step(4)
+	whole.step(4)
+	optimizer := r.opt.Optimizer()
+	if s := optimizer.State("/late"); s == nil || s.T != 0 || len(s.M) != 2 {
+		t.Errorf("the state of the new variable is %+v", s)
+	}
+	if ps := optimizer.Groups[1].Params; len(ps) != 1 || ps[0].Name != "/late" {
+		t.Errorf("without weight decay are %v, want /late", ps)
+	}
+	late.SetTrainable(false)
+	if !reflect.DeepEqual(r.state(), whole.state()) {
+		t.Error("the other variables have not gone on as without the new one")
+	}
+}
+
 func TestClose(t *testing.T) {
 	r := newRun(t, New(adam.DefaultW(), adam.Options{}))
 	r.step(0)
