@@ -170,7 +170,6 @@ func TestBindErrors(t *testing.T) {
 func TestBindAgain(t *testing.T) {
 	options := adam.Options{EMADecay: 0.9}
 	r, whole := newRun(t, New(adam.DefaultW(), options)), newRun(t, New(adam.DefaultW(), options))
-	r.opt.NoDecay = func(name string) bool { return strings.HasPrefix(name, "/late") }
 	for i := range 3 {
 		r.step(i)
 		whole.step(i)
@@ -183,6 +182,14 @@ func TestBindAgain(t *testing.T) {
 	whole.step(3)
 	double.SetTrainable(false)
 	late := r.ctx.VariableWithValue("late", []float32{1, 2})
+	later := r.ctx.VariableWithValue("later", []float32{3})
+	r.opt.NoDecay = func(string) bool { return true }
+	r.opt.Config.LR = -1
+	if err := r.opt.Bind(r.ctx); !errors.Is(err, adam.ErrConfig) {
+		t.Errorf("error %v, want adam.ErrConfig", err)
+	}
+	r.opt.NoDecay = func(name string) bool { return name == "/late" }
+	r.opt.Config = adam.DefaultW()
 	if err := r.opt.Bind(r.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -196,8 +203,9 @@ func TestBindAgain(t *testing.T) {
 		t.Errorf("without weight decay are %v, want /late", ps)
 	}
 	late.SetTrainable(false)
+	later.SetTrainable(false)
 	if !reflect.DeepEqual(r.state(), whole.state()) {
-		t.Error("the other variables have not gone on as without the new one")
+		t.Error("the other variables have not gone on as without the new ones")
 	}
 }
 
