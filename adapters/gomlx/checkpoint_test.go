@@ -91,3 +91,31 @@ func TestResume(t *testing.T) {
 		}
 	})
 }
+
+// A checkpoint brings its Configs, and Step writes that of the Optimizer over them.
+func TestConfigOfCheckpoint(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.safetensors")
+	config := with(adam.DefaultW(), func(c *adam.Config) { c.LR, c.WeightDecay = 0.5, 0.25 })
+	saved, resumed := newRun(t, New(config, adam.Options{})), newRun(t, New(config, adam.Options{}))
+	saved.step(0)
+	if err := saved.opt.Optimizer().SaveFile(path); err != nil {
+		t.Fatal(err)
+	}
+	resumed.opt.Config = adam.Default()
+	resumed.execute(0)
+	if err := resumed.opt.Bind(resumed.ctx); err != nil {
+		t.Fatal(err)
+	}
+	optimizer := resumed.opt.Optimizer()
+	if err := optimizer.LoadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	restored := optimizer.Groups[0].Config
+	if restored != config {
+		t.Errorf("the checkpoint has brought %+v, want %+v", restored, config)
+	}
+	resumed.update()
+	if got := optimizer.Groups[0].Config; got != adam.Default() {
+		t.Errorf("the step has taken %+v, want that of the Optimizer", got)
+	}
+}

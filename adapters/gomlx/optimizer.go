@@ -213,11 +213,8 @@ func (o *Optimizer) regroup(values [][]float32) error {
 	groups := []adam.Group{{Config: o.Config}, {Config: withoutDecay(o.Config)}}
 	for i, v := range o.variables {
 		name := v.ScopeAndName()
-		if v.param == nil {
-			v.group = 0
-			if o.NoDecay != nil && o.NoDecay(name) {
-				v.group = 1
-			}
+		if v.param == nil && o.NoDecay != nil && o.NoDecay(name) {
+			v.group = 1
 		}
 		group := &groups[v.group]
 		group.Params = append(group.Params, adam.Param{Name: name, Value: values[i]})
