@@ -53,21 +53,14 @@ func BenchmarkStep(b *testing.B) {
 					for i, n := range model.Tensors {
 						ctx.VariableWithValue(fmt.Sprint(i), random(rng, 1, n))
 					}
-					return context.MustNewExec(
-						backend,
-						ctx,
-						func(ctx *context.Context, gradients []*graph.Node) {
-							g := gradients[0].Graph()
-							for v := range ctx.IterVariables() {
-								v.ValueGraph(g) // uses it
-							}
-							opt.(train.OptimizeWithGradients).UpdateGraphWithGradients(
-								ctx,
-								gradients,
-								dtypes.Float32,
-							)
-						},
-					)
+					build := func(ctx *context.Context, gradients []*graph.Node) {
+						for v := range ctx.IterVariables() {
+							v.ValueGraph(gradients[0].Graph()) // uses it
+						}
+						opt := opt.(train.OptimizeWithGradients)
+						opt.UpdateGraphWithGradients(ctx, gradients, dtypes.Float32)
+					}
+					return context.MustNewExec(backend, ctx, build)
 				}
 				host := side(optimizers.Adam().Done())
 				opt := New(adam.Default(), adam.Options{Workers: c.workers})
@@ -101,21 +94,11 @@ func BenchmarkTrainStep(b *testing.B) {
 				backend := c.backend()
 				defer backend.Finalize()
 				rng := rand.New(rand.NewPCG(1, 2))
-				inputs, labels := []*tensors.Tensor{
-					random(rng, 1, size, 784),
-				}, []*tensors.Tensor{
-					random(rng, 1, size, 10),
-				}
+				inputs := []*tensors.Tensor{random(rng, 1, size, 784)}
+				labels := []*tensors.Tensor{random(rng, 1, size, 10)}
 				side := func(opt optimizers.Interface) func() {
 					trainer := train.NewTrainer(
-						backend,
-						newContext(b),
-						network,
-						losses.MeanSquaredError,
-						opt,
-						nil,
-						nil,
-					)
+						backend, newContext(b), network, losses.MeanSquaredError, opt, nil, nil)
 					return func() { must(trainer.TrainStep(nil, inputs, labels)) }
 				}
 				host := side(optimizers.Adam().Done())

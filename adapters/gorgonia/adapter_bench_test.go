@@ -45,11 +45,8 @@ func BenchmarkTraining(b *testing.B) {
 			solver := adamgorgonia.New(adam.Default(), adam.Options{})
 			b.Cleanup(func() { solver.Close() })
 			versus.Run(
-				b,
-				models.All[0].Parameters(),
-				trainer(b, gorgonia.NewAdamSolver(), batch),
-				trainer(b, solver, batch),
-			)
+				b, models.All[0].Parameters(), trainer(b, gorgonia.NewAdamSolver(), batch),
+				trainer(b, solver, batch))
 		})
 	}
 }
@@ -60,12 +57,8 @@ func trainer(b *testing.B, solver gorgonia.Solver, batch int) func() {
 	g := gorgonia.NewGraph()
 	matrix := func(name string, shape ...int) *gorgonia.Node {
 		return gorgonia.NewMatrix(
-			g,
-			tensor.Float32,
-			gorgonia.WithShape(shape...),
-			gorgonia.WithName(name),
-			gorgonia.WithValue(dense(r, shape...)),
-		)
+			g, tensor.Float32, gorgonia.WithShape(shape...), gorgonia.WithName(name),
+			gorgonia.WithValue(dense(r, shape...)))
 	}
 	must, rows := gorgonia.Must, []byte{0}
 	x := matrix("x", batch, 784)

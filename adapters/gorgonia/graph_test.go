@@ -36,21 +36,13 @@ func newNetwork(params []gorgonia.Value) network {
 	g := gorgonia.NewGraph()
 	matrix := func(name string, v gorgonia.Value) *gorgonia.Node {
 		return gorgonia.NewMatrix(
-			g,
-			tensor.Float32,
-			gorgonia.WithShape(v.Shape()...),
-			gorgonia.WithName(name),
-			gorgonia.WithValue(v),
-		)
+			g, tensor.Float32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name),
+			gorgonia.WithValue(v))
 	}
 	x, y := matrix("x", points), matrix("y", targets)
 	w1, b1, w2 := matrix("w1", params[0]), matrix("b1", params[1]), matrix("w2", params[2])
 	b2 := gorgonia.NewScalar(
-		g,
-		tensor.Float32,
-		gorgonia.WithName("b2"),
-		gorgonia.WithValue(params[3]),
-	)
+		g, tensor.Float32, gorgonia.WithName("b2"), gorgonia.WithValue(params[3]))
 	must := gorgonia.Must
 	sum := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w1)), b1, nil, []byte{0}))
 	hidden := must(gorgonia.Tanh(sum))
@@ -119,11 +111,7 @@ func TestNetwork(t *testing.T) {
 			for i := range ours {
 				if !(math.Abs(ours[i]-theirs[i]) <= 0.01*theirs[i]) {
 					t.Fatalf(
-						"loss before step %d: %v, with Gorgonia's solver %v",
-						i,
-						ours[i],
-						theirs[i],
-					)
+						"loss before step %d: %v, with Gorgonia's solver %v", i, ours[i], theirs[i])
 				}
 			}
 			first, last := ours[0], ours[len(ours)-1]
@@ -142,12 +130,8 @@ func TestBindDualValues(t *testing.T) {
 		g := gorgonia.NewGraph()
 		node := func(name string) *gorgonia.Node {
 			return gorgonia.NewVector(
-				g,
-				tensor.Float32,
-				gorgonia.WithShape(3),
-				gorgonia.WithName(name),
-				gorgonia.WithValue(vector(1, 2, 3)),
-			)
+				g, tensor.Float32, gorgonia.WithShape(3), gorgonia.WithName(name),
+				gorgonia.WithValue(vector(1, 2, 3)))
 		}
 		params := gorgonia.Nodes{node("a"), node("b")}
 		must := gorgonia.Must

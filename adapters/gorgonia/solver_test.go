@@ -105,10 +105,8 @@ func TestErrors(t *testing.T) {
 			return append(slices.Clone(m[:len(m)-1]), withoutGrad{m[len(m)-1].(*leaf)})
 		}, false},
 		{
-			"shorter model",
-			"the model has 2 tensors, it had 3",
-			func(m model) model { return m[:2] },
-			true,
+			"shorter model", "the model has 2 tensors, it had 3",
+			func(m model) model { return m[:2] }, true,
 		},
 		{"longer model", "the model has 4 tensors, it had 3", func(m model) model {
 			return append(slices.Clone(m), m[0])
@@ -151,8 +149,7 @@ func TestErrors(t *testing.T) {
 	fresh := func() model {
 		r := rand.New(rand.NewPCG(3, 3))
 		return model{
-			&leaf{"a", dense(r, 2, 2), dense(r, 2, 2)},
-			&leaf{"b", dense(r, 2, 2), dense(r, 2, 2)},
+			&leaf{"a", dense(r, 2, 2), dense(r, 2, 2)}, &leaf{"b", dense(r, 2, 2), dense(r, 2, 2)},
 			&leaf{"c", dense(r, 4, 3), dense(r, 4, 3)},
 		}
 	}
@@ -527,18 +524,10 @@ func TestCheckpoint(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	g := gorgonia.NewGraph()
 	w := gorgonia.NewMatrix(
-		g,
-		tensor.Float32,
-		gorgonia.WithShape(300, 900),
-		gorgonia.WithName("w"),
-		gorgonia.WithInit(gorgonia.GlorotU(1)),
-	)
+		g, tensor.Float32, gorgonia.WithShape(300, 900), gorgonia.WithName("w"),
+		gorgonia.WithInit(gorgonia.GlorotU(1)))
 	b := gorgonia.NewScalar(
-		g,
-		tensor.Float32,
-		gorgonia.WithName("b"),
-		gorgonia.WithValue(float32(1)),
-	)
+		g, tensor.Float32, gorgonia.WithName("b"), gorgonia.WithValue(float32(1)))
 	must := gorgonia.Must
 	loss := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Mul(w, b))))))
 	if _, err := gorgonia.Grad(loss, w, b); err != nil {

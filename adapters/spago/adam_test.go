@@ -39,10 +39,7 @@ func values(p *nn.Param) []float32 { return mat.Data[float32](p.Value()) }
 
 func sameBits(a, b []float32) bool {
 	return slices.EqualFunc(
-		a,
-		b,
-		func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) },
-	)
+		a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }
 
 func sameState(a, b *adam.State) bool {

@@ -86,11 +86,8 @@ func bench(b *testing.B, host func(optimizers.OptimizationStrategy, []*nn.Param)
 					}
 				}
 				versus.Run(
-					b,
-					m.Parameters(),
-					func() { must(hostStep()); theirs.IncExample() },
-					func() { must(ourStep()) },
-				)
+					b, m.Parameters(), func() { must(hostStep()); theirs.IncExample() },
+					func() { must(ourStep()) })
 			})
 		}
 	}

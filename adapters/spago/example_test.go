@@ -42,21 +42,15 @@ func ExampleAdam_Optimize() {
 		return strategy.Optimize(nn.Parameters(model))
 	})
 	fmt.Printf(
-		"%.2fx + %.2f after %d steps\n",
-		model.W.Item().F64(),
-		model.B.Item().F64(),
-		model.W.State.(*adam.State).T,
-	)
+		"%.2fx + %.2f after %d steps\n", model.W.Item().F64(), model.B.Item().F64(),
+		model.W.State.(*adam.State).T)
 	// Output: 3.00x + 1.00 after 300 steps
 }
 
 // Weights decay and biases do not: one Adam for each group of parameters.
 func ExampleAdam_Optimize_groups() {
-	decay, noDecay := &adamspago.Adam{
-		Config: adam.DefaultW(),
-	}, &adamspago.Adam{
-		Config: adam.Default(),
-	}
+	decay := &adamspago.Adam{Config: adam.DefaultW()}
+	noDecay := &adamspago.Adam{Config: adam.Default()}
 	decay.Config.LR, noDecay.Config.LR = 0.01, 0.01
 	decay.Config.WeightDecay = 0.5
 	model := fit(1500, func(_ uint64, model *linear.Model) error {

@@ -41,12 +41,8 @@ func asUncounted(c spagoadam.Config, t float64) adam.Config {
 // plainly takes over what the two Configs have in common.
 func plainly(c spagoadam.Config, _ float64) adam.Config {
 	return adam.Config{
-		LR:          c.StepSize,
-		Beta1:       c.Beta1,
-		Beta2:       c.Beta2,
-		Eps:         c.Epsilon,
-		WeightDecay: c.Lambda,
-		Decoupled:   true,
+		LR: c.StepSize, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Epsilon, WeightDecay: c.Lambda,
+		Decoupled: true,
 	}
 }
 
@@ -114,11 +110,8 @@ func TestAgainstSpago(t *testing.T) {
 			t.Logf("largest difference %.2g", worst)
 			if !(worst >= test.atLeast && worst <= test.atMost) {
 				t.Errorf(
-					"largest difference %.2g, want it in [%g, %g]",
-					worst,
-					test.atLeast,
-					test.atMost,
-				)
+					"largest difference %.2g, want it in [%g, %g]", worst, test.atLeast,
+					test.atMost)
 			}
 		})
 	}
@@ -247,8 +240,6 @@ func TestTakeOver(t *testing.T) {
 // after each step. In spago's State, V is the first moment and M the second.
 func takeOver(s *spagoadam.State, timeStep int) *adam.State {
 	return &adam.State{
-		T: uint64(timeStep - 1),
-		M: mat.Data[float32](s.V),
-		V: mat.Data[float32](s.M),
+		T: uint64(timeStep - 1), M: mat.Data[float32](s.V), V: mat.Data[float32](s.M),
 	}
 }
