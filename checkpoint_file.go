@@ -38,6 +38,20 @@ func (o *Optimizer) SaveFile(path string) error {
 // LoadFile is [Optimizer.Load] from a file. Its errors name the path. One that wraps fs.ErrNotExist, if
 // there is no such file, does not wrap [ErrCheckpoint].
 func (o *Optimizer) LoadFile(path string) error {
+	return o.loadFile(path, o.load)
+}
+
+// LoadFileWith is [Optimizer.LoadWith] from a file, with the errors of [Optimizer.LoadFile].
+func (o *Optimizer) LoadFileWith(path string, options LoadOptions) (Loaded, error) {
+	var loaded Loaded
+	err := o.loadFile(path, func(r io.Reader) (err error) {
+		loaded, err = o.loadWith(r, options)
+		return err
+	})
+	return loaded, err
+}
+
+func (o *Optimizer) loadFile(path string, load func(r io.Reader) error) error {
 	if err := o.enter(); err != nil {
 		return err
 	}
@@ -47,7 +61,7 @@ func (o *Optimizer) LoadFile(path string) error {
 		return fmt.Errorf("adam: reading a checkpoint: %w", err)
 	}
 	defer f.Close()
-	if err := o.load(f); err != nil {
+	if err := load(f); err != nil {
 		return fmt.Errorf("%w (%s)", err, path)
 	}
 	return nil

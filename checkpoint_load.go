@@ -1,37 +1,33 @@
 package adam
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
 // Load restores what [Optimizer.Save] has written, whatever the machine, so that training goes on to the
 // same bits. The reader must end where the checkpoint does.
 //
-// Tensors are found by name: order and grouping may be others than when the checkpoint was saved. Each group
-// takes the Config that its tensors had then, which must be one; an empty group keeps its own. To go on
-// with other Configs, write them after Load. GradScale and T are restored as well; Options are this optimizer's.
+// Tensors are found by name: order and grouping may be others than when the checkpoint was saved. Each
+// group takes the Config that its tensors had then, which must be one; an empty group keeps its own. To
+// go on with other Configs, write them after Load, or use [Optimizer.LoadWith]. GradScale, T and
+// Metadata are restored as well; Options are this optimizer's.
 //
 // Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew with
 // the next step. Parameters are restored with Options.SaveParams only, and must be there then.
 //
 // Load is all or nothing. It reads everything into new memory and checks it before it changes anything;
-// meanwhile there are two states in memory. Then M, V and VMax of the States, which stay where they are, are
-// new slices, and so is EMA; parameters are copied into Value.
+// meanwhile there are two states in memory. Then M, V and VMax of the States, which stay where they are,
+// are new slices, and so is EMA. Parameters, and the memory of Param.State and Param.EMA, are written.
 //
-// An error wraps [ErrParams] or [ErrLength] if Groups are not as given to New, and otherwise [ErrCheckpoint], as
-// well as that of the reader if there was one. It names what was expected and what was there, and
-// nothing has changed.
+// An error wraps [ErrParams] or [ErrLength] if Groups are not as given to New, and otherwise
+// [ErrCheckpoint], as well as [ErrConfig] for a bad Config in the file and the error of the reader if
+// there was one. It names what was expected and what was there, and nothing has changed.
 func (o *Optimizer) Load(r io.Reader) error {
 	if err := o.enter(); err != nil {
 		return err
@@ -40,405 +36,381 @@ func (o *Optimizer) Load(r io.Reader) error {
 	return o.load(r)
 }
 
-func (o *Optimizer) load(r io.Reader) error {
-	if err := o.eachTensor(func(*Group, *Param, *tensor) error { return nil }); err != nil {
-		return err
+// LoadOptions say how [Optimizer.LoadWith] differs from [Optimizer.Load]. The zero value asks for the
+// same tensors as Load.
+type LoadOptions struct {
+	// Name returns the optimizer's name of a tensor of the file, "" to leave it out. With nil the names
+	// are the same. Two of the file must not get the same name.
+	Name func(saved string) string
+	// Partial restores what file and optimizer have in common. Tensors that the file does not have stay
+	// as they are, and those that the optimizer does not have are left out. Of a tensor that is restored,
+	// the average or the maximum of AMSGrad begins anew if the file lacks it, and Value stays. A tensor of
+	// another size is an error all the same, unless Name leaves it out.
+	Partial bool
+	// KeepConfigs leaves the Configs of Groups as they are.
+	KeepConfigs bool
+}
+
+// Loaded is what [Optimizer.LoadWith] did with a file. Names are in the order of Groups, of Left in that
+// of the file.
+type Loaded struct {
+	Restored []string // tensors of the optimizer that have their state from the file
+	New      []string // tensors of the optimizer that the file does not have: as they were before
+	Left     []string // tensors of the file that were left out, by their names there
+
+	NewAverages []string // restored tensors whose average the file does not have: it begins anew
+	NewMaxima   []string // restored tensors of a group with AMSGrad, whose VMax the file does not have
+	KeptValues  []string // restored tensors whose parameters the file does not have, with SaveParams
+
+	SkippedAverages bool // the file has averages, and EMADecay is not set
+	SkippedParams   bool // the file has parameters, and SaveParams is not set
+	// KeptConfigs are the indices of the groups that kept a Config that the file has otherwise.
+	KeptConfigs []int
+}
+
+// LoadWith is [Optimizer.Load] of a file of other tensors than the optimizer's, under other names, or
+// with other Configs. Averages and parameters that the Options do not ask for are skipped. T, GradScale
+// and Metadata are restored. It says what it did, and it is all or nothing, too.
+func (o *Optimizer) LoadWith(r io.Reader, options LoadOptions) (Loaded, error) {
+	if err := o.enter(); err != nil {
+		return Loaded{}, err
 	}
-	l := loader{o: o, r: bufio.NewReaderSize(r, bufferSize)}
-	if err := l.load(); err != nil {
-		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	defer o.leave()
+	return o.loadWith(r, options)
+}
+
+func (o *Optimizer) load(r io.Reader) error {
+	_, err := o.loadInto(&loader{o: o, strict: true}, r)
+	return err
+}
+
+func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
+	return o.loadInto(&loader{o: o, options: options}, r)
+}
+
+func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
+	if err := o.eachTensor(func(*Group, *Param, *tensor) error { return nil }); err != nil {
+		return Loaded{}, err
+	}
+	if err := l.load(r); err != nil {
+		return Loaded{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	l.commit()
-	return nil
+	return l.did, nil
 }
 
 // A loader holds a checkpoint until it is complete and proven.
 type loader struct {
-	o *Optimizer
-	r *bufio.Reader
+	o       *Optimizer
+	options LoadOptions
+	strict  bool // it is Load that asks
 
-	groups   []savedGroup
-	groupOf  map[string]int // by name of the tensor: index of its group among groups
-	configs  []Config       // of o.Groups
-	step     uint64
-	scale    float64
-	sum      string         // checksum that the file has
-	running  uint32         // checksum of what has been read
-	tensors  []tensor       // new ones in the order of o.tensors
-	index    map[string]int // of tensors, by name
-	values   [][]float32
-	averaged bool
+	r       *checkpoint.Reader
+	indices map[string]int // of tensors, by name in the file; -1: left out. Not if strict
+	saved   []incoming     // in the order of o.tensors
+	configs []Config       // of o.Groups
+	did     Loaded
 }
 
-type savedGroup struct {
-	config Config
-	params []string
+// incoming is what the file has for a tensor.
+type incoming struct {
+	tensor
+	name    string             // in the file
+	claimed bool               // a tensor of the file has been found for it. Not if strict
+	config  *checkpoint.Config // nil: the file does not have the tensor
+	has     [checkpoint.Pieces]bool
+	value   []float32
 }
 
-func (l *loader) load() error {
-	header, err := l.header()
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
+// badConfig is an ErrConfig that does not say so, for the text of another error.
+type badConfig string
+
+func (c badConfig) Error() string      { return string(c) }
+func (badConfig) Is(target error) bool { return target == ErrConfig }
+
+func (l *loader) load(r io.Reader) error {
+	o := l.o
+	l.saved = make([]incoming, len(o.tensors))
+	limits := checkpoint.Limits{
+		Tensors: -1,
+		Name:    l.place,
+		Config: func(c checkpoint.Config) error {
+			if config := configOf(c); !config.valid() {
+				return badConfig(config.fault())
+			}
+			return nil
+		},
 	}
-	metadata, tensors, err := safetensors.Decode(header)
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
+	if l.strict {
+		limits.Header, limits.Tensors = o.headerLimit(), checkpoint.Pieces*len(o.tensors)
+	} else {
+		l.indices = map[string]int{}
 	}
-	if err := l.metadata(metadata, header); err != nil {
+	var err error
+	if l.r, err = checkpoint.NewReader(r, limits); err != nil {
+		return err
+	}
+	if !isScale(l.r.GradScale) {
+		return fmt.Errorf("%s: %s", checkpoint.KeyScale, scaleFault(l.r.GradScale))
+	}
+	l.groups()
+	if err := l.pieces(); err != nil {
 		return err
 	}
 	if err := l.match(); err != nil {
 		return err
 	}
-	if err := l.allocate(tensors); err != nil {
-		return err
-	}
-	for _, t := range tensors {
+	for _, t := range l.r.Tensors {
 		if err := l.data(t); err != nil {
-			return fmt.Errorf("%s: %w", t.Name, err)
+			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
-	switch _, err := l.r.ReadByte(); {
-	case err == nil:
-		return errors.New("the file goes on where its data should end")
-	case err != io.EOF:
-		return err
-	}
-	if sum := sumString(l.running); l.sum != sum {
-		return fmt.Errorf("checksum of the content is %s, the file says %s", sum, l.sum)
-	}
-	return nil
+	return l.r.Close()
 }
 
-// header reads the header. It takes no more memory than the header of a checkpoint of this optimizer may
-// need, written in the longest possible way and with a MiB of foreign metadata, and no more at a time than
-// there is to read.
-func (l *loader) header() ([]byte, error) {
-	limit := uint64(1 << 20)
-	for _, t := range l.o.tensors {
-		limit += 8 * uint64((pieces+1)*len(t.name)+600)
-	}
-	for range l.o.Groups {
-		limit += 8 * 300
-	}
-	prefix := make([]byte, safetensors.Prefix)
-	if _, err := io.ReadFull(l.r, prefix); err != nil {
-		return nil, endsEarly(err)
-	}
-	length := binary.LittleEndian.Uint64(prefix)
-	if length > limit {
-		return nil, fmt.Errorf("its length is %d, want at most %d", length, limit)
-	}
-	header, err := io.ReadAll(io.LimitReader(l.r, int64(length)))
-	if err == nil && uint64(len(header)) < length {
-		err = io.ErrUnexpectedEOF
-	}
-	return header, err
-}
-
-func endsEarly(err error) error {
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// metadata reads the metadata and begins the checksum.
-func (l *loader) metadata(metadata []safetensors.Meta, header []byte) error {
-	values := map[string]string{}
-	for _, m := range metadata {
-		values[m.Key] = m.Value
-	}
-	if f, ok := values[keyFormat]; !ok || f != format {
-		return fmt.Errorf("%s = %s, want %q", keyFormat, safetensors.Quote(f), format)
-	}
-	for _, m := range metadata {
-		switch m.Key {
-		case keySum:
-			if len(m.Value) != len(blank) || m.At < 0 {
-				return fmt.Errorf("%s = %s, want 8 hexadecimal digits, and without escapes", m.Key, safetensors.Quote(m.Value))
-			}
-			l.sum = m.Value
-			l.running = crc32.ChecksumIEEE(header[:m.At])
-			l.running = crc32.Update(l.running, crc32.IEEETable, []byte(blank))
-			l.running = crc32.Update(l.running, crc32.IEEETable, header[m.At+len(blank):])
-		case keyFormat, keyScale, keyGroups, keyStep:
-		default:
-			if strings.HasPrefix(m.Key, keyPrefix) {
-				return fmt.Errorf("metadata %s is not known", safetensors.Quote(m.Key))
-			}
-		}
-	}
-	for _, key := range []string{keySum, keyScale, keyGroups, keyStep} {
-		if _, ok := values[key]; !ok {
-			return fmt.Errorf("metadata %q is missing", key)
-		}
-	}
-	var err error
-	step := values[keyStep]
-	if l.step, err = strconv.ParseUint(step, 10, 64); err != nil || strconv.FormatUint(l.step, 10) != step {
-		return fmt.Errorf("%s = %s, want an integer from 0 to 2^64-1", keyStep, safetensors.Quote(step))
-	}
-	scale := values[keyScale]
-	p, err := safetensors.NewParser([]byte(scale))
-	if err == nil {
-		l.scale, err = p.Float()
-	}
-	if err != nil || strings.TrimSpace(scale) != scale {
-		return fmt.Errorf("%s = %s, want a number", keyScale, safetensors.Quote(scale))
-	}
-	if !isScale(l.scale) {
-		return fmt.Errorf("%s: %s", keyScale, scaleFault(l.scale))
-	}
-	if err := l.parseGroups(values[keyGroups]); err != nil {
-		return fmt.Errorf("%s: %w", keyGroups, err)
-	}
-	return nil
-}
-
-func (l *loader) parseGroups(text string) error {
-	p, err := safetensors.NewParser([]byte(text))
+// place finds the tensor for a name in a group of the file.
+func (l *loader) place(group int, name string) error {
+	i, err := l.find(name)
 	if err != nil {
-		return err
+		return fmt.Errorf("group %d holds %w", group, err)
 	}
-	l.groupOf = map[string]int{}
-	return p.List(func() error {
-		var g savedGroup
-		i := len(l.groups)
-		err := p.Object([]string{"config", "params"}, func(key string) (err error) {
-			if key == "config" {
-				g.config, err = parseConfig(p)
-				return err
-			}
-			return p.List(func() error {
-				name, err := p.String()
-				if err != nil {
-					return err
-				}
-				if before, ok := l.groupOf[name]; ok {
-					return fmt.Errorf("%s is in group %d and in group %d", safetensors.Quote(name), before, i)
-				}
-				l.groupOf[name] = i
-				g.params = append(g.params, name)
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-		l.groups = append(l.groups, g)
-		if err := g.config.Validate(); err != nil {
-			return fmt.Errorf("group %d: %w", i, err)
-		}
-		return nil
-	})
-}
-
-func parseConfig(p *safetensors.Parser) (c Config, err error) {
-	keys := []string{"lr", "betas", "eps", "weight_decay", "decoupled", "amsgrad", "maximize"}
-	return c, p.Object(keys, func(key string) (err error) {
-		switch key {
-		case "lr":
-			c.LR, err = p.Float()
-		case "betas":
-			var betas []float64
-			err = p.List(func() error {
-				x, err := p.Float()
-				betas = append(betas, x)
-				return err
-			})
-			if err == nil && len(betas) != 2 {
-				err = fmt.Errorf("%d betas, want 2", len(betas))
-			}
-			if err == nil {
-				c.Beta1, c.Beta2 = betas[0], betas[1]
-			}
-		case "eps":
-			c.Eps, err = p.Float()
-		case "weight_decay":
-			c.WeightDecay, err = p.Float()
-		case "decoupled":
-			c.Decoupled, err = p.Bool()
-		case "amsgrad":
-			c.AMSGrad, err = p.Bool()
-		case "maximize":
-			c.Maximize, err = p.Bool()
-		}
-		return err
-	})
-}
-
-// match finds the Config of each of the optimizer's groups.
-func (l *loader) match() error {
-	names := map[string]bool{}
-	for _, g := range l.o.Groups {
-		config := g.Config
-		for k, p := range g.Params {
-			names[p.Name] = true
-			i, ok := l.groupOf[p.Name]
-			if !ok {
-				return fmt.Errorf("%s: tensor %q is in no group", keyGroups, p.Name)
-			}
-			c := l.groups[i].config
-			if k > 0 && c != config {
-				return fmt.Errorf("%q and %q, here in one group, have different configs: %+v and %+v", g.Params[0].Name, p.Name, config, c)
-			}
-			config = c
-		}
-		l.configs = append(l.configs, config)
-	}
-	for i, g := range l.groups {
-		for _, name := range g.params {
-			if !names[name] {
-				return fmt.Errorf("%s: group %d holds %s, which this optimizer does not have", keyGroups, i, safetensors.Quote(name))
-			}
-		}
+	if i < 0 {
+		l.did.Left = append(l.did.Left, name)
 	}
 	return nil
 }
 
-// allocate checks that the file's tensors are what this optimizer wants, and only then makes room.
-func (l *loader) allocate(tensors []safetensors.Tensor) error {
-	o := l.o
-	l.tensors = make([]tensor, len(o.tensors))
-	l.index = make(map[string]int, len(o.tensors))
-	for i, t := range o.tensors {
-		l.index[t.name] = i
+// find returns the index of the optimizer's tensor for a name in the file, -1 if it is left out.
+func (l *loader) find(name string) (int, error) {
+	if i, ok := l.indices[name]; ok {
+		return i, nil
 	}
-	has := make([][pieces]bool, len(o.tensors))
-	var found [pieces]bool // of any tensor
-	for _, t := range tensors {
-		what, name, ok := parseKey(t.Name)
-		i, known := l.index[name]
-		if !ok || !known {
+	to := name
+	if l.options.Name != nil {
+		if to = l.options.Name(name); to == "" {
+			l.indices[name] = -1
+			return -1, nil
+		}
+	}
+	i, ok := l.o.index[to]
+	switch {
+	case ok && l.strict:
+		l.saved[i].name = name
+		return i, nil
+	case ok && l.saved[i].claimed:
+		return 0, fmt.Errorf("%s and %s, and LoadOptions.Name gives both the name %q",
+			safetensors.Quote(l.saved[i].name), safetensors.Quote(name), to)
+	case ok:
+		l.saved[i].name, l.saved[i].claimed = name, true
+	case l.options.Partial:
+		i = -1
+	default:
+		called := ""
+		if to != name {
+			called = fmt.Sprintf(" (%s)", safetensors.Quote(to))
+		}
+		return 0, fmt.Errorf("%s%s, which this optimizer does not have: to leave it out or to give it "+
+			"another name, use LoadWith with LoadOptions.Partial or Name", safetensors.Quote(name), called)
+	}
+	l.indices[name] = i
+	return i, nil
+}
+
+// groups notes the Config that each tensor had.
+func (l *loader) groups() {
+	for i := range l.r.Groups {
+		g := &l.r.Groups[i]
+		for _, name := range g.Params {
+			if j, _ := l.find(name); j >= 0 {
+				l.saved[j].config = &g.Config
+			}
+		}
+	}
+}
+
+// pieces notes what the file has of each tensor, and checks that it has the right size.
+func (l *loader) pieces() error {
+	for _, t := range l.r.Tensors {
+		what, name, ok := checkpoint.ParseKey(t.Name)
+		if !ok {
 			return fmt.Errorf("%s is not known", safetensors.Quote(t.Name))
 		}
-		dtype, shape := float32s, []int64{int64(o.tensors[i].n)}
-		if what == pieceStep {
-			dtype, shape = int64s, nil
+		i, known := l.indices[name]
+		if l.strict {
+			i, known = l.o.index[name]
+		}
+		if !known || i >= 0 && l.saved[i].config == nil {
+			return fmt.Errorf("%s is not known: no group holds it", safetensors.Quote(t.Name))
+		}
+		if i < 0 {
+			continue
+		}
+		dtype, shape := checkpoint.Float32s, []int64{int64(l.o.tensors[i].n)}
+		if what == checkpoint.Step {
+			dtype, shape = checkpoint.Int64s, nil
 		}
 		if t.DType != dtype || !slices.Equal(t.Shape, shape) {
-			return fmt.Errorf("%s has dtype %s and shape %v, want %s and %v", t.Name, t.DType, t.Shape, dtype, shape)
+			advice := ""
+			if t.DType == dtype {
+				advice = ": to leave it out, use LoadWith with LoadOptions.Name and Partial"
+			}
+			return fmt.Errorf("%s has dtype %s and shape %v, want %s and %v%s",
+				safetensors.Quote(t.Name), t.DType, t.Shape, dtype, shape, advice)
 		}
-		has[i][what], found[what] = true, true
+		l.saved[i].has[what] = true
 	}
-	if found[pieceEMA] && o.Options.EMADecay == 0 {
-		return errors.New("there is a moving average of the parameters, and EMADecay is not set")
+	return nil
+}
+
+// match checks that the file has what this optimizer wants, and only then makes room.
+func (l *loader) match() error {
+	o := l.o
+	var found [checkpoint.Pieces]bool // of any tensor
+	for i := range l.saved {
+		for what, ok := range l.saved[i].has {
+			found[what] = found[what] || ok
+		}
 	}
-	if len(o.tensors) > 0 && o.Options.SaveParams && !found[pieceValue] {
-		return errors.New("there are no parameters, and SaveParams is set")
+	if len(o.tensors) > 0 && o.Options.SaveParams && !found[checkpoint.Value] && !l.options.Partial {
+		return errors.New("there are no parameters, and SaveParams is set: " +
+			"to go on from those that the optimizer has, use LoadWith with LoadOptions.Partial")
 	}
 	i := 0
-	for j, g := range o.Groups {
-		for _, p := range g.Params {
-			for what, ok := range has[i] {
-				needed := found[what] // averages and parameters of all tensors, or of none
-				switch piece(what) {
-				case pieceM, pieceV, pieceStep:
-					needed = true
-				case pieceVMax:
-					needed = l.configs[j].AMSGrad
+	for j := range o.Groups {
+		g := &o.Groups[j]
+		first := -1 // tensor of the group that is restored
+		l.configs = append(l.configs, g.Config)
+		for range g.Params {
+			s := &l.saved[i]
+			i++
+			if s.config == nil {
+				if !l.options.Partial {
+					return fmt.Errorf("%s: tensor %q is in no group: to leave it as it is, "+
+						"use LoadWith with LoadOptions.Partial", checkpoint.KeyGroups, o.tensors[i-1].name)
 				}
-				if needed && !ok {
-					return fmt.Errorf("%s is missing", piece(what).key(p.Name))
+				l.did.New = append(l.did.New, o.tensors[i-1].name)
+				continue
+			}
+			if first >= 0 && *s.config != *l.saved[first].config && !l.options.KeepConfigs {
+				return fmt.Errorf("%q and %q, here in one group, have different configs: %+v and %+v: "+
+					"to keep the group's, use LoadWith with LoadOptions.KeepConfigs",
+					o.tensors[first].name, o.tensors[i-1].name, configOf(*l.saved[first].config), configOf(*s.config))
+			}
+			if first < 0 {
+				first = i - 1
+			}
+			if other := configOf(*s.config); !l.options.KeepConfigs {
+				l.configs[j] = other
+			} else if other != g.Config && !slices.Contains(l.did.KeptConfigs, j) {
+				l.did.KeptConfigs = append(l.did.KeptConfigs, j)
+			}
+		}
+		for k := i - len(g.Params); k < i; k++ {
+			if l.saved[k].config != nil {
+				if err := l.complete(&l.saved[k], &o.tensors[k], &found, l.configs[j].AMSGrad); err != nil {
+					return err
 				}
 			}
-			i++
 		}
 	}
-	if o.Options.SaveParams {
-		l.values = make([][]float32, len(o.tensors))
-	}
-	for i := range l.tensors {
-		t := &l.tensors[i]
-		t.name, t.n = o.tensors[i].name, o.tensors[i].n
-		t.allocate(has[i][pieceVMax], o.Options.EMADecay > 0 || o.tensors[i].average != nil)
-		if l.values != nil {
-			l.values[i] = make([]float32, t.n)
+	return nil
+}
+
+// complete checks that a tensor has all its pieces, and makes room for them.
+func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool, amsgrad bool) error {
+	options := &l.o.Options
+	for what, ok := range s.has {
+		needed, advice := true, ": to go on without it, use LoadWith with LoadOptions.Partial"
+		switch checkpoint.Piece(what) {
+		case checkpoint.VMax:
+			needed = amsgrad && !l.options.Partial
+		case checkpoint.EMA: // In format 1 all tensors have one, or none.
+			needed = found[what] && l.r.Format == 1 && !l.options.Partial
+		case checkpoint.Value:
+			needed = (found[what] || options.SaveParams) && !l.options.Partial
+		default:
+			advice = ""
+		}
+		if needed && !ok {
+			return fmt.Errorf("%q is missing%s", checkpoint.Piece(what).Key(s.name), advice)
 		}
 	}
-	l.averaged = found[pieceEMA]
+	average := options.EMADecay > 0 || t.average != nil
+	if s.has[checkpoint.EMA] && !average {
+		if l.strict {
+			return errors.New("there is a moving average of the parameters, and EMADecay is not set: " +
+				"set it, or use LoadWith, which leaves averages out")
+		}
+		l.did.SkippedAverages = true
+	}
+	l.did.Restored = append(l.did.Restored, t.name)
+	if average && !s.has[checkpoint.EMA] {
+		l.did.NewAverages = append(l.did.NewAverages, t.name)
+	}
+	if amsgrad && !s.has[checkpoint.VMax] {
+		l.did.NewMaxima = append(l.did.NewMaxima, t.name)
+	}
+	switch {
+	case s.has[checkpoint.Value] && options.SaveParams:
+		s.value = make([]float32, t.n)
+	case s.has[checkpoint.Value]:
+		l.did.SkippedParams = true
+	case options.SaveParams:
+		l.did.KeptValues = append(l.did.KeptValues, t.name)
+	}
+	s.n = t.n
+	s.allocate(s.has[checkpoint.VMax] || amsgrad, average)
+	s.begun = average && s.has[checkpoint.EMA]
 	return nil
 }
 
 // data reads the data of one tensor of the file.
 func (l *loader) data(saved safetensors.Tensor) error {
-	what, name, _ := parseKey(saved.Name)
-	i := l.index[name]
-	t := &l.tensors[i]
+	what, name, _ := checkpoint.ParseKey(saved.Name)
+	i, _ := l.find(name)
+	if i < 0 {
+		return l.r.Skip(saved)
+	}
+	s := &l.saved[i]
 	var to []float32
 	switch what {
-	case pieceM:
-		to = t.M
-	case pieceV:
-		to = t.V
-	case pieceVMax:
-		to = t.VMax
-	case pieceEMA:
-		to = t.average
-	case pieceStep:
-		var b [8]byte
-		if err := l.read(b[:]); err != nil {
-			return err
-		}
-		if t.T = binary.LittleEndian.Uint64(b[:]); t.T > math.MaxInt64 {
-			return fmt.Errorf("%d, want a number of at least 0", int64(t.T))
-		}
-		return nil
-	case pieceValue:
-		if l.values == nil {
-			return l.skip(saved.To - saved.From)
-		}
-		to = l.values[i]
+	case checkpoint.M:
+		to = s.M
+	case checkpoint.V:
+		to = s.V
+	case checkpoint.VMax:
+		to = s.VMax
+	case checkpoint.EMA:
+		to = s.average
+	case checkpoint.Value:
+		to = s.value
+	case checkpoint.Step:
+		var err error
+		s.T, err = l.r.Count()
+		return err
 	}
-	for chunk := range slices.Chunk(bytesOf(to), chunkSize) {
-		if err := l.read(chunk); err != nil {
-			return err
-		}
-		if bigEndian {
-			reverse(chunk)
-		}
+	if to == nil {
+		return l.r.Skip(saved)
 	}
-	return nil
-}
-
-// read fills b and adds it to the checksum.
-func (l *loader) read(b []byte) error {
-	if _, err := io.ReadFull(l.r, b); err != nil {
-		return endsEarly(err)
-	}
-	l.running = crc32.Update(l.running, crc32.IEEETable, b)
-	return nil
-}
-
-// skip reads n bytes only to add them to the checksum.
-func (l *loader) skip(n int64) error {
-	b := make([]byte, min(n, chunkSize))
-	for ; n > 0; n -= int64(len(b)) {
-		b = b[:min(n, int64(len(b)))]
-		if err := l.read(b); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.r.Floats(to)
 }
 
 // commit makes the checkpoint the state of the optimizer. Nothing can fail here.
 func (l *loader) commit() {
 	o := l.o
-	o.T, o.GradScale, o.normed = l.step, l.scale, false
+	o.T, o.GradScale, o.normed = l.r.T, l.r.GradScale, false
+	o.Metadata = l.r.Metadata
 	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
 		g.Config = l.configs[j]
-		for _, p := range g.Params {
-			t, fresh := &o.tensors[i], &l.tensors[i]
-			t.restore(fresh, l.averaged)
-			if l.values != nil {
-				copy(p.Value, l.values[i])
-			}
-			if !t.begun {
-				copy(t.average, p.Value)
+		for k := range g.Params {
+			if s := &l.saved[i]; s.config != nil {
+				copy(g.Params[k].Value, s.value)
+				if !s.begun {
+					copy(s.average, g.Params[k].Value)
+				}
+				o.tensors[i].restore(&s.tensor)
 			}
 			i++
 		}
@@ -446,8 +418,8 @@ func (l *loader) commit() {
 }
 
 // restore gives t what was loaded: new slices, but copies where the memory is the caller's.
-func (t *tensor) restore(from *tensor, averaged bool) {
-	t.begun = averaged && len(from.average) > 0
+func (t *tensor) restore(from *tensor) {
+	t.begun = from.begun
 	if t.given == nil {
 		*t.State = *from.State
 	} else {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Prefix is the size of what stands before the header: its length.
@@ -51,7 +52,7 @@ func (t *Tensor) size() (int64, error) {
 		return 0, fmt.Errorf("dtype %s is not known", Quote(t.DType))
 	}
 	if len(t.Shape) > maxDimensions {
-		return 0, fmt.Errorf("shape of %d dimensions, want at most %d", len(t.Shape), maxDimensions)
+		return 0, dimensionsError(len(t.Shape))
 	}
 	for _, n := range t.Shape {
 		if n < 0 || n > 0 && size > math.MaxInt64/n {
@@ -60,6 +61,10 @@ func (t *Tensor) size() (int64, error) {
 		size *= n
 	}
 	return size, nil
+}
+
+func dimensionsError(n int) error {
+	return fmt.Errorf("shape of %d dimensions, want at most %d", n, maxDimensions)
 }
 
 // Encode returns the beginning of a file up to its data: the prefix and the header, which is padded with
@@ -123,28 +128,36 @@ func writeJSON(b *bytes.Buffer, v any) {
 	b.Write(j)
 }
 
-// Decode reads a header, which begins behind the prefix. It returns the tensors in the order of their data.
-func Decode(header []byte) ([]Meta, []Tensor, error) {
-	p, err := NewParser(header)
-	if err != nil {
-		return nil, nil, err
+// Decode reads a header, which begins behind the prefix. It returns the tensors in the order of their
+// data. It takes at most as many tensors as given, if that is not negative, and metadata that keep
+// accepts; so the memory that it allocates is a matter of the caller.
+func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) {
+	hint := strings.Count(header, `"data_offsets"`)
+	if most >= 0 {
+		hint = min(hint, most)
 	}
-	var metadata []Meta
-	var tensors []Tensor
-	err = p.Object(nil, func(name string) error {
-		if name == "__metadata__" {
-			return p.Object(nil, func(key string) error {
-				value, err := p.String()
-				metadata = append(metadata, Meta{key, value, p.rawBefore(value)})
-				return err
-			})
-		}
-		t, err := p.tensor(name)
-		tensors = append(tensors, t)
-		return err
+	tensors := make([]Tensor, 0, hint)
+	err := Parse(header, func(p *Parser) error {
+		return p.Object(nil, func(name string) error {
+			if name == "__metadata__" {
+				return p.Object(nil, func(key string) error {
+					value, err := p.String()
+					if err != nil {
+						return err
+					}
+					return keep(Meta{key, value, p.raw})
+				})
+			}
+			if len(tensors) == most {
+				return p.fault("%s: there are more than %d tensors", Quote(name), most)
+			}
+			t, err := p.tensor(name)
+			tensors = append(tensors, t)
+			return err
+		})
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	slices.SortFunc(tensors, func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Name, b.Name))
@@ -152,40 +165,46 @@ func Decode(header []byte) ([]Meta, []Tensor, error) {
 	at := int64(0)
 	for _, t := range tensors {
 		if t.From != at {
-			return nil, nil, fmt.Errorf("%s: data begin at %d, those before end at %d", Quote(t.Name), t.From, at)
+			return nil, fmt.Errorf("%s: data begin at %d, those before end at %d", Quote(t.Name), t.From, at)
 		}
 		at = t.To
 	}
-	return metadata, tensors, nil
+	return tensors, nil
 }
 
 func (p *Parser) tensor(name string) (Tensor, error) {
 	t := Tensor{Name: name}
 	var offsets []int64
-	err := p.Object([]string{"dtype", "shape", "data_offsets"}, func(key string) (err error) {
+	var dimensions, ends int
+	err := p.Object(members, func(key string) (err error) {
 		switch key {
 		case "dtype":
 			t.DType, err = p.String()
 		case "shape":
-			t.Shape, err = p.integers()
+			t.Shape, dimensions, err = p.Integers(maxDimensions)
 		default:
-			offsets, err = p.integers()
+			offsets, ends, err = p.Integers(2)
 		}
 		return err
 	})
-	if err != nil {
-		return t, err
+	if err == nil && dimensions > maxDimensions {
+		err = dimensionsError(dimensions)
 	}
-	size, err := t.size()
+	var size int64
+	if err == nil {
+		size, err = t.size()
+	}
+	if err == nil && ends != 2 {
+		err = fmt.Errorf("%d data_offsets, want 2", ends)
+	}
+	if err == nil && (offsets[0] > offsets[1] || offsets[1]-offsets[0] != size) {
+		err = fmt.Errorf("data_offsets %v, but %s of shape %v takes %d bytes", offsets, t.DType, t.Shape, size)
+	}
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", Quote(name), err)
-	}
-	if len(offsets) != 2 {
-		return t, fmt.Errorf("%s: %d data_offsets, want 2", Quote(name), len(offsets))
-	}
-	if offsets[0] > offsets[1] || offsets[1]-offsets[0] != size {
-		return t, fmt.Errorf("%s: data_offsets %v, but %s of shape %v takes %d bytes", Quote(name), offsets, t.DType, t.Shape, size)
 	}
 	t.From, t.To = offsets[0], offsets[1]
 	return t, nil
 }
+
+var members = []string{"dtype", "shape", "data_offsets"}

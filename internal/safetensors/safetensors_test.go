@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, len(head)%8)
 	assert.EqualValues(t, len(head)-Prefix, binary.LittleEndian.Uint64(head))
-	gotMetadata, gotTensors, err := Decode(head[Prefix:])
+	gotMetadata, gotTensors, err := decode(head[Prefix:])
 	require.NoError(t, err)
 	for i, m := range gotMetadata {
 		assert.Equal(t, metadata[i].Key, m.Key)
@@ -33,6 +34,14 @@ func TestRoundTrip(t *testing.T) {
 	assert.Equal(t, -1, gotMetadata[1].At)
 	assert.Equal(t, tensors, gotTensors)
 	assert.Equal(t, []int64{0, 8, 8, 32, 32, 32, 32, 37}, offsets(gotTensors))
+}
+
+func decode(header []byte) (metadata []Meta, tensors []Tensor, err error) {
+	tensors, err = Decode(string(header), -1, func(m Meta) error {
+		metadata = append(metadata, m)
+		return nil
+	})
+	return metadata, tensors, err
 }
 
 func offsets(tensors []Tensor) (list []int64) {
@@ -46,7 +55,7 @@ func TestEmpty(t *testing.T) {
 	for _, metadata := range [][]Meta{nil, {{Key: "a", Value: "b"}}} {
 		head, err := Encode(metadata, nil)
 		require.NoError(t, err)
-		_, tensors, err := Decode(head[Prefix:])
+		_, tensors, err := decode(head[Prefix:])
 		require.NoError(t, err, "%s", head)
 		assert.Empty(t, tensors)
 	}
@@ -76,7 +85,15 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, header []byte) {
-		metadata, tensors, err := Decode(header)
+		var raw string
+		err := Parse(string(header), func(p *Parser) (err error) { raw, err = p.Raw(); return err })
+		var v any
+		if err == nil {
+			require.NoError(t, json.Unmarshal([]byte(raw), &v))
+		} else if known(err.Error(), "twice", "levels", "surrogate", "out of range", "UTF-8") == "" {
+			require.False(t, json.Valid(header), "%v", err)
+		}
+		metadata, tensors, err := decode(header)
 		if err != nil {
 			return
 		}
@@ -93,10 +110,48 @@ func FuzzDecode(f *testing.F) {
 		}
 		head, err := Encode(metadata, tensors)
 		require.NoError(t, err)
-		_, again, err := Decode(head[Prefix:])
+		_, again, err := decode(head[Prefix:])
 		require.NoError(t, err)
 		for i := range tensors {
 			require.Equal(t, tensors[i].Name, again[i].Name)
 		}
 	})
+}
+
+func known(text string, words ...string) string {
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			return w
+		}
+	}
+	return ""
+}
+
+// The parser takes what encoding/json takes, to the same values, and refuses the rest.
+func TestParserAgrees(t *testing.T) {
+	for _, text := range []string{
+		`{}`, `[]`, ` [ 1 , 2 ] `, `[1,]`, `[,1]`, `[1 2]`, `{"a":1,}`, `{"a" 1}`, `{a:1}`, `{1:1}`, `[1}`, `{"a":1]`, `[`, `{`, `"`, `"a`,
+		`"a\`, `"a\"`, `1`, `-1`, `-`, `01`, `1.`, `.5`, `1.5`, `1e5`, `1e`, `1e+`, `1E-5`, `+1`, `0x1`, `1.5.5`, `-0`, `NaN`,
+		`true`, `false`, `null`, `tru`, `truee`, `nul`, `True`, `""`, `"\"\\\/\b\f\n\r\t"`, `"\x"`, `"\u00e9\ud83d\ude00"`,
+		`"\u00g0"`, `"\u00"`, "\"\x01\"", "\"a\\n\x01\"", "\"\u007f\"", "1\v", "1 1", "[1]x", "\x00", "1\x00", `"\u+123"`, ``, ` `,
+		`{"a":{"b":[{"c":null}]}}`, `["\u0022"]`, "\ufeff1",
+	} {
+		var raw, got string
+		err := Parse(text, func(p *Parser) (err error) { raw, err = p.Raw(); return err })
+		require.Equal(t, json.Valid([]byte(text)), err == nil, "%q: %v", text, err)
+		if err != nil {
+			assert.Contains(t, err.Error(), "JSON", text)
+			continue
+		}
+		assert.Equal(t, strings.TrimSpace(text), raw)
+		if err := Parse(text, func(p *Parser) (err error) { got, err = p.String(); return err }); err == nil {
+			var want string
+			require.NoError(t, json.Unmarshal([]byte(text), &want))
+			assert.Equal(t, want, got)
+		}
+	}
+	for _, text := range []string{`"\ud800"`, `"\ud800x"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `{"a":1,"a":1}`, strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+		err := Parse(text, func(p *Parser) error { _, err := p.Raw(); return err })
+		assert.Error(t, err, text)
+	}
 }

@@ -1,0 +1,348 @@
+package checkpoint
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fusedadam/adam/internal/safetensors"
+)
+
+// Limits are what a reader takes of a header, before it has allocated for it. With limits on header and
+// tensors, and a Name that takes a bounded number of names, it allocates less than four times the
+// header's size.
+type Limits struct {
+	Header  uint64 // bytes; 0 is MaxHeader
+	Tensors int    // -1: any number
+	// Name and Config, if given, refuse what stands in a group. With Name groups without tensors are
+	// dropped.
+	Name   func(group int, name string) error
+	Config func(c Config) error
+}
+
+// MaxHeader is the largest header that safetensors' own reader takes.
+const MaxHeader = 100_000_000
+
+// A Reader reads a checkpoint: first what NewReader has read already, then the data of Tensors one
+// after the other, then Close.
+type Reader struct {
+	Info
+	Tensors []safetensors.Tensor // in the order of their data
+
+	r       *bufio.Reader
+	sum     string // checksum that the file has
+	running uint32 // checksum of what has been read
+}
+
+// NewReader reads the header of a checkpoint.
+func NewReader(from io.Reader, limits Limits) (*Reader, error) {
+	r := &Reader{r: bufio.NewReaderSize(from, BufferSize)}
+	header, err := readHeader(r.r, limits.Header)
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	var own []safetensors.Meta
+	r.Tensors, err = safetensors.Decode(header, limits.Tensors, func(m safetensors.Meta) error {
+		switch {
+		case strings.HasPrefix(m.Key, KeyPrefix):
+			if !slices.Contains(ownKeys, m.Key) {
+				return fmt.Errorf("metadata %s is not known; %s", safetensors.Quote(m.Key), newer)
+			}
+			own = append(own, m)
+		case len(r.Metadata) == MaxMetadata:
+			return fmt.Errorf("more than %d metadata", MaxMetadata)
+		default:
+			if r.Metadata == nil {
+				r.Metadata = map[string]string{}
+			}
+			r.Metadata[m.Key] = m.Value
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if err := r.metadata(own, header, &limits); err != nil {
+		return nil, err
+	}
+	if r.Metadata != nil { // They are parts of the header, which is not to stay for them.
+		clones := make(map[string]string, len(r.Metadata))
+		for key, value := range r.Metadata {
+			clones[strings.Clone(key)] = strings.Clone(value)
+		}
+		r.Metadata = clones
+	}
+	return r, nil
+}
+
+var ownKeys = []string{KeySum, KeyFormat, KeyScale, KeyGroups, KeyStep}
+
+const newer = "is the checkpoint from a newer version of package adam?"
+
+// readHeader reads a header. It takes no more memory at a time than there is to read.
+func readHeader(r io.Reader, limit uint64) (string, error) {
+	if limit == 0 {
+		limit = MaxHeader
+	}
+	prefix := make([]byte, safetensors.Prefix)
+	if _, err := io.ReadFull(r, prefix); err != nil {
+		return "", endsEarly(err)
+	}
+	length := binary.LittleEndian.Uint64(prefix)
+	if length > limit {
+		return "", fmt.Errorf("its length is %d, want at most %d", length, limit)
+	}
+	var chunks [][]byte
+	for left := length; left > 0; {
+		chunk := make([]byte, min(left, BufferSize))
+		if _, err := io.ReadFull(r, chunk); err != nil {
+			return "", endsEarly(err)
+		}
+		chunks = append(chunks, chunk)
+		left -= uint64(len(chunk))
+	}
+	var header strings.Builder
+	header.Grow(int(length))
+	for _, chunk := range chunks {
+		header.Write(chunk)
+	}
+	return header.String(), nil
+}
+
+func endsEarly(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// metadata reads the checkpoint's own metadata and begins the checksum.
+func (r *Reader) metadata(own []safetensors.Meta, header string, limits *Limits) error {
+	values := map[string]string{}
+	for _, m := range own {
+		values[m.Key] = m.Value
+	}
+	switch f, ok := values[KeyFormat]; {
+	case !ok:
+		return fmt.Errorf("metadata %q is missing: this is no checkpoint of package adam", KeyFormat)
+	case f != "1" && f != "2":
+		return fmt.Errorf(`%s = %s, want "1" or "2"; %s`, KeyFormat, safetensors.Quote(f), newer)
+	default:
+		r.Format = int(f[0] - '0')
+	}
+	for _, key := range ownKeys {
+		if _, ok := values[key]; !ok {
+			return fmt.Errorf("metadata %q is missing", key)
+		}
+	}
+	for _, m := range own {
+		if m.Key != KeySum {
+			continue
+		}
+		if len(m.Value) != len(blank) || m.At < 0 {
+			return fmt.Errorf("%s = %s, want 8 hexadecimal digits, and without escapes",
+				m.Key, safetensors.Quote(m.Value))
+		}
+		r.sum = m.Value
+		r.running = sumOf(0, header[:m.At])
+		r.running = sumOf(r.running, blank)
+		r.running = sumOf(r.running, header[m.At+len(blank):])
+	}
+	var err error
+	step := values[KeyStep]
+	if r.T, err = strconv.ParseUint(step, 10, 64); err != nil || strconv.FormatUint(r.T, 10) != step {
+		return fmt.Errorf("%s = %s, want an integer from 0 to 2^64-1", KeyStep, safetensors.Quote(step))
+	}
+	scale := values[KeyScale]
+	err = safetensors.Parse(scale, func(p *safetensors.Parser) (err error) {
+		r.GradScale, err = p.Float()
+		return err
+	})
+	if err != nil || strings.TrimSpace(scale) != scale {
+		return fmt.Errorf("%s = %s, want a number", KeyScale, safetensors.Quote(scale))
+	}
+	if err := r.groups(values[KeyGroups], limits); err != nil {
+		return fmt.Errorf("%s: %w", KeyGroups, err)
+	}
+	return nil
+}
+
+// sumOf adds s to a checksum.
+func sumOf(sum uint32, s string) uint32 {
+	buffer := make([]byte, 4<<10)
+	for s != "" {
+		n := copy(buffer, s)
+		sum = crc32.Update(sum, crc32.IEEETable, buffer[:n])
+		s = s[n:]
+	}
+	return sum
+}
+
+func (r *Reader) groups(text string, limits *Limits) error {
+	groupOf := map[string]int{}
+	i := 0
+	return safetensors.Parse(text, func(p *safetensors.Parser) error {
+		return p.List(func() error {
+			g, err := readGroup(p, func(name string) error {
+				if before, ok := groupOf[name]; ok {
+					return fmt.Errorf("%s is in group %d and in group %d", safetensors.Quote(name), before, i)
+				}
+				if limits.Name != nil {
+					if err := limits.Name(i, name); err != nil {
+						return err
+					}
+				}
+				groupOf[name] = i
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if limits.Config != nil {
+				if err := limits.Config(g.Config); err != nil {
+					return fmt.Errorf("group %d: %w", i, err)
+				}
+			}
+			if len(g.Params) > 0 || limits.Name == nil {
+				r.Groups = append(r.Groups, g)
+			}
+			i++
+			return nil
+		})
+	})
+}
+
+var (
+	groupKeys  = []string{"config", "params"}
+	configKeys = []string{"lr", "betas", "eps", "weight_decay", "decoupled", "amsgrad", "maximize"}
+)
+
+func readGroup(p *safetensors.Parser, check func(name string) error) (g Group, err error) {
+	return g, p.Object(groupKeys, func(key string) (err error) {
+		if key == "config" {
+			g.Config, err = readConfig(p)
+			return err
+		}
+		return p.List(func() error {
+			name, err := p.String()
+			if err == nil {
+				err = check(name)
+			}
+			if err == nil {
+				g.Params = append(g.Params, name)
+			}
+			return err
+		})
+	})
+}
+
+func readConfig(p *safetensors.Parser) (c Config, err error) {
+	return c, p.Object(configKeys, func(key string) (err error) {
+		switch key {
+		case "lr":
+			c.LR, err = p.Float()
+		case "betas":
+			c.Betas, err = Betas(p)
+		case "eps":
+			c.Eps, err = p.Float()
+		case "weight_decay":
+			c.WeightDecay, err = p.Float()
+		case "decoupled":
+			c.Decoupled, err = p.Bool()
+		case "amsgrad":
+			c.AMSGrad, err = p.Bool()
+		case "maximize":
+			c.Maximize, err = p.Bool()
+		}
+		return err
+	})
+}
+
+// Betas reads a list of two numbers.
+func Betas(p *safetensors.Parser) (betas [2]float64, err error) {
+	n := 0
+	err = p.List(func() error {
+		x, err := p.Float()
+		if n < len(betas) {
+			betas[n] = x
+		}
+		n++
+		return err
+	})
+	if err == nil && n != len(betas) {
+		err = fmt.Errorf("%d betas, want 2", n)
+	}
+	return betas, err
+}
+
+// read fills b and adds it to the checksum.
+func (r *Reader) read(b []byte) error {
+	if _, err := io.ReadFull(r.r, b); err != nil {
+		return endsEarly(err)
+	}
+	r.running = crc32.Update(r.running, crc32.IEEETable, b)
+	return nil
+}
+
+// Floats reads the data of a tensor of floats.
+func (r *Reader) Floats(to []float32) error {
+	for chunk := range slices.Chunk(bytesOf(to), ChunkSize) {
+		if err := r.read(chunk); err != nil {
+			return err
+		}
+		if BigEndian {
+			reverse(chunk)
+		}
+	}
+	return nil
+}
+
+// Count reads the data of a count.
+func (r *Reader) Count() (uint64, error) {
+	var b [8]byte
+	if err := r.read(b[:]); err != nil {
+		return 0, err
+	}
+	n := binary.LittleEndian.Uint64(b[:])
+	if n > math.MaxInt64 {
+		return 0, fmt.Errorf("%d, want a number of at least 0", int64(n))
+	}
+	return n, nil
+}
+
+// Skip reads the data of a tensor only to add them to the checksum.
+func (r *Reader) Skip(t safetensors.Tensor) error {
+	left := t.To - t.From
+	b := make([]byte, min(left, ChunkSize))
+	for ; left > 0; left -= int64(len(b)) {
+		b = b[:min(left, int64(len(b)))]
+		if err := r.read(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ErrSum is wrapped by the error of Close for a wrong checksum.
+var ErrSum = errors.New("checksum of the content")
+
+// Close checks that the file ends behind its data, and the checksum. It does not close the reader below.
+func (r *Reader) Close() error {
+	switch _, err := r.r.ReadByte(); {
+	case err == nil:
+		return errors.New("the file goes on where its data should end")
+	case err != io.EOF:
+		return err
+	}
+	if sum := sumString(r.running); r.sum != sum {
+		return fmt.Errorf("%w is %s, the file says %s", ErrSum, sum, r.sum)
+	}
+	return nil
+}
