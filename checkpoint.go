@@ -98,7 +98,7 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		}
 		return nil
 	})
-	if averages > 0 && averages < len(o.tensors) {
+	if averages > 0 && averages < len(o.tensors) || len(o.Metadata) > 0 {
 		info.Format = 2
 	}
 	checkpoint.Sort(list)

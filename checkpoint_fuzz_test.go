@@ -133,4 +133,3 @@ func contents(t testing.TB, file []byte) (map[string][]byte, map[string]string) 
 	}
 	return data, values
 }
-

@@ -23,7 +23,8 @@ import (
 //
 // Load is all or nothing. It reads everything into new memory and checks it before it changes anything;
 // meanwhile there are two states in memory. Then M, V and VMax of the States, which stay where they are,
-// are new slices, and so is EMA. Parameters, and the memory of Param.State and Param.EMA, are written.
+// are new slices, and so is EMA. Parameters, and the memory of Param.State and Param.EMA, are written;
+// only a VMax of another length there is a new slice.
 //
 // An error wraps [ErrParams] or [ErrLength] if Groups are not as given to New, and otherwise
 // [ErrCheckpoint], as well as [ErrConfig] for a bad Config in the file and the error of the reader if
@@ -89,7 +90,14 @@ func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 }
 
 func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
-	if err := o.eachTensor(func(*Group, *Param, *tensor) error { return nil }); err != nil {
+	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
+		if t.given != nil && (len(t.M) != t.n || len(t.V) != t.n) { // they are written
+			return fmt.Errorf("%w: %q had %d elements in New; M %d, V %d",
+				ErrLength, t.name, t.n, len(t.M), len(t.V))
+		}
+		return nil
+	})
+	if err != nil {
 		return Loaded{}, err
 	}
 	if err := l.load(r); err != nil {
@@ -426,9 +434,12 @@ func (t *tensor) restore(from *tensor) {
 		t.T = from.T
 		copy(t.M, from.M)
 		copy(t.V, from.V)
-		if len(t.VMax) == len(from.VMax) {
+		switch {
+		case len(t.VMax) == t.n && from.VMax == nil:
+			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
+		case len(t.VMax) == t.n:
 			copy(t.VMax, from.VMax)
-		} else {
+		default:
 			t.VMax = from.VMax
 		}
 	}

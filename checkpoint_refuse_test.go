@@ -217,4 +217,3 @@ func TestCheckpointMemory(t *testing.T) {
 	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<21), make([]byte, 1<<21)...)), "length")
 	refuses(t, o, before, bytes.NewReader(append(binary.LittleEndian.AppendUint64(nil, 1<<20), make([]byte, 1<<20)...)), "JSON")
 }
-

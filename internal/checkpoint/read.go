@@ -11,12 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
-// Limits are what a reader takes of a header, before it has allocated for it. With limits on header and
-// tensors, and a Name that takes a bounded number of names, it allocates less than four times the
+// Limits are what a reader takes of a header. Whatever they are, it allocates less than four times the
 // header's size.
 type Limits struct {
 	Header  uint64 // bytes; 0 is MaxHeader
@@ -62,7 +62,8 @@ func NewReader(from io.Reader, limits Limits) (*Reader, error) {
 			if r.Metadata == nil {
 				r.Metadata = map[string]string{}
 			}
-			r.Metadata[m.Key] = m.Value
+			// Clones, as the header is not to stay for them.
+			r.Metadata[strings.Clone(m.Key)] = strings.Clone(m.Value)
 		}
 		return nil
 	})
@@ -72,13 +73,6 @@ func NewReader(from io.Reader, limits Limits) (*Reader, error) {
 	if err := r.metadata(own, header, &limits); err != nil {
 		return nil, err
 	}
-	if r.Metadata != nil { // They are parts of the header, which is not to stay for them.
-		clones := make(map[string]string, len(r.Metadata))
-		for key, value := range r.Metadata {
-			clones[strings.Clone(key)] = strings.Clone(value)
-		}
-		r.Metadata = clones
-	}
 	return r, nil
 }
 
@@ -86,7 +80,8 @@ var ownKeys = []string{KeySum, KeyFormat, KeyScale, KeyGroups, KeyStep}
 
 const newer = "is the checkpoint from a newer version of package adam?"
 
-// readHeader reads a header. It takes no more memory at a time than there is to read.
+// readHeader reads a header. It allocates little more than the header's size, but never more than eight
+// times what it has read already.
 func readHeader(r io.Reader, limit uint64) (string, error) {
 	if limit == 0 {
 		limit = MaxHeader
@@ -99,21 +94,20 @@ func readHeader(r io.Reader, limit uint64) (string, error) {
 	if length > limit {
 		return "", fmt.Errorf("its length is %d, want at most %d", length, limit)
 	}
-	var chunks [][]byte
-	for left := length; left > 0; {
-		chunk := make([]byte, min(left, BufferSize))
-		if _, err := io.ReadFull(r, chunk); err != nil {
+	shift := 0
+	for length>>shift > BufferSize {
+		shift += 3
+	}
+	var header []byte
+	for ; shift >= 0; shift -= 3 {
+		more := make([]byte, length>>shift)
+		at := copy(more, header)
+		if _, err := io.ReadFull(r, more[at:]); err != nil {
 			return "", endsEarly(err)
 		}
-		chunks = append(chunks, chunk)
-		left -= uint64(len(chunk))
+		header = more
 	}
-	var header strings.Builder
-	header.Grow(int(length))
-	for _, chunk := range chunks {
-		header.Write(chunk)
-	}
-	return header.String(), nil
+	return unsafe.String(unsafe.SliceData(header), len(header)), nil
 }
 
 func endsEarly(err error) error {
@@ -186,6 +180,12 @@ func sumOf(sum uint32, s string) uint32 {
 }
 
 func (r *Reader) groups(text string, limits *Limits) error {
+	const shortest = 100 // a group has more bytes than that, and two objects
+	room := min(strings.Count(text, "{")/2, len(text)/shortest)
+	if limits.Name != nil {
+		room = min(room, len(r.Tensors)/3)
+	}
+	r.Groups = make([]Group, 0, room)
 	groupOf := map[string]int{}
 	i := 0
 	return safetensors.Parse(text, func(p *safetensors.Parser) error {
@@ -199,7 +199,10 @@ func (r *Reader) groups(text string, limits *Limits) error {
 						return err
 					}
 				}
-				groupOf[name] = i
+				// A tensor has three pieces at least.
+				if groupOf[name] = i; len(groupOf) > len(r.Tensors)/3 {
+					return fmt.Errorf("%d tensors, and there are data for less", len(groupOf))
+				}
 				return nil
 			})
 			if err != nil {
@@ -319,13 +322,14 @@ func (r *Reader) Count() (uint64, error) {
 
 // Skip reads the data of a tensor only to add them to the checksum.
 func (r *Reader) Skip(t safetensors.Tensor) error {
-	left := t.To - t.From
-	b := make([]byte, min(left, ChunkSize))
-	for ; left > 0; left -= int64(len(b)) {
-		b = b[:min(left, int64(len(b)))]
-		if err := r.read(b); err != nil {
-			return err
+	for left := t.To - t.From; left > 0; {
+		b, err := r.r.Peek(int(min(left, BufferSize)))
+		if err != nil {
+			return endsEarly(err)
 		}
+		r.running = crc32.Update(r.running, crc32.IEEETable, b)
+		_, _ = r.r.Discard(len(b))
+		left -= int64(len(b))
 	}
 	return nil
 }

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // A Parser reads a JSON text token by token. Unlike json.Unmarshal it takes nothing but what it is asked
-// for: no key twice or in other case, no null, no missing or unknown members. It allocates next to
-// nothing: strings without escapes are parts of the text.
+// for: no key twice or in other case, no null, no missing or unknown members. Strings without escapes are
+// parts of the text.
 type Parser struct {
 	text string
 	at   int
@@ -109,25 +110,18 @@ func (p *Parser) Object(keys []string, member func(key string) error) error {
 	if keys == nil {
 		seen = map[string]bool{}
 	}
-	err := p.sequence('{', '}', func() error {
-		key, err := p.String()
-		if err != nil {
-			return err
-		}
+	err := p.members(func(key string) error {
 		i := slices.Index(keys, key)
 		if keys != nil && i < 0 {
 			return p.fault("key %s, want one of %q", Quote(key), keys)
 		}
 		if seen[key] || i >= 0 && has>>i&1 != 0 {
-			return p.fault("key %s is there twice", Quote(key))
+			return p.twice(key)
 		}
 		if keys == nil {
 			seen[key] = true
 		} else {
 			has |= 1 << i
-		}
-		if err := p.delimiter(':'); err != nil {
-			return err
 		}
 		return member(key)
 	})
@@ -141,6 +135,23 @@ func (p *Parser) Object(keys []string, member func(key string) error) error {
 	}
 	return nil
 }
+
+// members reads an object and calls member at each value. It does not notice keys that are there twice,
+// and so remembers nothing.
+func (p *Parser) members(member func(key string) error) error {
+	return p.sequence('{', '}', func() error {
+		key, err := p.String()
+		if err != nil {
+			return err
+		}
+		if err := p.delimiter(':'); err != nil {
+			return err
+		}
+		return member(key)
+	})
+}
+
+func (p *Parser) twice(key string) error { return p.fault("key %s is there twice", Quote(key)) }
 
 // List reads an array and calls element at each value.
 func (p *Parser) List(element func() error) error { return p.sequence('[', ']', element) }
@@ -184,7 +195,7 @@ func (p *Parser) escaped(from, i int) (string, error) {
 		switch c := p.text[i]; {
 		case c == '"':
 			p.at = i + 1
-			return string(b), nil
+			return unsafe.String(unsafe.SliceData(b), len(b)), nil
 		case c < ' ':
 			p.at = i
 			return "", p.fault("control character %#x in a string", c)
@@ -290,8 +301,9 @@ func (p *Parser) Float() (float64, error) {
 	return x, nil
 }
 
-// Integers reads an array of integers of at least 0. Of more than most it only counts the others.
-func (p *Parser) Integers(most int) (list []int64, count int, err error) {
+// Integers appends an array of integers of at least 0 to list. Of more than most it only counts the
+// others.
+func (p *Parser) Integers(list []int64, most int) (_ []int64, count int, err error) {
 	err = p.List(func() error {
 		n, err := p.number()
 		if err != nil {
@@ -309,7 +321,7 @@ func (p *Parser) Integers(most int) (list []int64, count int, err error) {
 	return list, count, err
 }
 
-// Raw reads any value and returns it as it stands in the text.
+// Raw reads any value and returns it as it stands in the text, which may have keys twice.
 func (p *Parser) Raw() (string, error) { return p.any(64) }
 
 func (p *Parser) any(depth int) (text string, err error) {
@@ -319,7 +331,7 @@ func (p *Parser) any(depth int) (text string, err error) {
 	case depth == 0:
 		err = p.fault("more than 64 levels")
 	case c == '{':
-		err = p.Object(nil, func(string) error { return p.inner(depth) })
+		err = p.members(func(string) error { return p.inner(depth) })
 	case c == '[':
 		err = p.List(func() error { return p.inner(depth) })
 	case c == '"':

@@ -128,18 +128,29 @@ func writeJSON(b *bytes.Buffer, v any) {
 	b.Write(j)
 }
 
+// shortest is the length of the shortest entry of a header: "":{"dtype":"U8","shape":[],"data_offsets":[0,0]},
+const shortest = 50
+
 // Decode reads a header, which begins behind the prefix. It returns the tensors in the order of their
-// data. It takes at most as many tensors as given, if that is not negative, and metadata that keep
-// accepts; so the memory that it allocates is a matter of the caller.
+// data, at most as many as given if that is not negative, and calls keep with the metadata. It allocates
+// less than three times the header's size, beside what keep allocates.
 func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) {
-	hint := strings.Count(header, `"data_offsets"`)
+	room := len(header)/shortest + 1
 	if most >= 0 {
-		hint = min(hint, most)
+		room = min(room, most)
 	}
-	tensors := make([]Tensor, 0, hint)
+	d := decoder{
+		tensors: make([]Tensor, 0, min(room, strings.Count(header, `"data_offsets"`))),
+		shapes:  len(header)/8 + maxDimensions,
+	}
+	hasMetadata := false
 	err := Parse(header, func(p *Parser) error {
-		return p.Object(nil, func(name string) error {
+		return p.members(func(name string) error {
 			if name == "__metadata__" {
+				if hasMetadata {
+					return p.twice(name)
+				}
+				hasMetadata = true
 				return p.Object(nil, func(key string) error {
 					value, err := p.String()
 					if err != nil {
@@ -148,16 +159,21 @@ func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) 
 					return keep(Meta{key, value, p.raw})
 				})
 			}
-			if len(tensors) == most {
+			if len(d.tensors) == most {
 				return p.fault("%s: there are more than %d tensors", Quote(name), most)
 			}
-			t, err := p.tensor(name)
-			tensors = append(tensors, t)
-			return err
+			return d.tensor(p, name)
 		})
 	})
 	if err != nil {
 		return nil, err
+	}
+	tensors := d.tensors
+	slices.SortFunc(tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	for i := 1; i < len(tensors); i++ {
+		if name := tensors[i].Name; name == tensors[i-1].Name {
+			return nil, fmt.Errorf("key %s is there twice", Quote(name))
+		}
 	}
 	slices.SortFunc(tensors, func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Name, b.Name))
@@ -172,24 +188,38 @@ func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) 
 	return tensors, nil
 }
 
-func (p *Parser) tensor(name string) (Tensor, error) {
+// A decoder holds the tensors of a header.
+type decoder struct {
+	tensors []Tensor
+	shapes  int                  // dimensions that all the others together may have
+	shape   [maxDimensions]int64 // of one tensor, as are
+	offsets [2]int64
+}
+
+var members = []string{"dtype", "shape", "data_offsets"}
+
+func (d *decoder) tensor(p *Parser, name string) error {
 	t := Tensor{Name: name}
-	var offsets []int64
 	var dimensions, ends int
 	err := p.Object(members, func(key string) (err error) {
 		switch key {
 		case "dtype":
 			t.DType, err = p.String()
 		case "shape":
-			t.Shape, dimensions, err = p.Integers(maxDimensions)
+			t.Shape, dimensions, err = p.Integers(d.shape[:0], maxDimensions)
 		default:
-			offsets, ends, err = p.Integers(2)
+			_, ends, err = p.Integers(d.offsets[:0], len(d.offsets))
 		}
 		return err
 	})
+	d.shapes -= dimensions
 	if err == nil && dimensions > maxDimensions {
 		err = dimensionsError(dimensions)
 	}
+	if err == nil && d.shapes < 0 {
+		err = errors.New("the shapes have more dimensions than a header of this length is good for")
+	}
+	t.Shape = append([]int64(nil), t.Shape...)
 	var size int64
 	if err == nil {
 		size, err = t.size()
@@ -197,14 +227,13 @@ func (p *Parser) tensor(name string) (Tensor, error) {
 	if err == nil && ends != 2 {
 		err = fmt.Errorf("%d data_offsets, want 2", ends)
 	}
-	if err == nil && (offsets[0] > offsets[1] || offsets[1]-offsets[0] != size) {
-		err = fmt.Errorf("data_offsets %v, but %s of shape %v takes %d bytes", offsets, t.DType, t.Shape, size)
+	if from, to := d.offsets[0], d.offsets[1]; err == nil && (from > to || to-from != size) {
+		err = fmt.Errorf("data_offsets %v, but %s of shape %v takes %d bytes", d.offsets, t.DType, t.Shape, size)
 	}
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", Quote(name), err)
+		return fmt.Errorf("%s: %w", Quote(name), err)
 	}
-	t.From, t.To = offsets[0], offsets[1]
-	return t, nil
+	t.From, t.To = d.offsets[0], d.offsets[1]
+	d.tensors = append(d.tensors, t)
+	return nil
 }
-
-var members = []string{"dtype", "shape", "data_offsets"}

@@ -150,7 +150,7 @@ func TestParserAgrees(t *testing.T) {
 			assert.Equal(t, want, got)
 		}
 	}
-	for _, text := range []string{`"\ud800"`, `"\ud800x"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `{"a":1,"a":1}`, strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+	for _, text := range []string{`"\ud800"`, `"\ud800x"`, `"\ud800\u0041"`, `"\udc00\ud800"`, strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
 		err := Parse(text, func(p *Parser) error { _, err := p.Raw(); return err })
 		assert.Error(t, err, text)
 	}
