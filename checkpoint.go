@@ -10,22 +10,23 @@ import (
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
-// ErrCheckpoint is wrapped by the errors of [Optimizer.Load] and its relatives, beside the cause where
-// that is an error of the reader, and by the error of [Optimizer.Save] for a state that a checkpoint
-// cannot hold.
+// ErrCheckpoint is wrapped by the errors of [Optimizer.Load] and its relatives, beside the cause
+// where that is an error of the reader, and by the error of [Optimizer.Save] for a state that a
+// checkpoint cannot hold.
 var ErrCheckpoint = errors.New("adam: bad checkpoint")
 
-// Save writes a checkpoint: the moments and step counts of all tensors, T, GradScale, Metadata and the
-// Configs of Groups, the averages that have begun, and with Options.SaveParams the parameters. It is a
-// safetensors file with a checksum, see docs/CHECKPOINTS.md; the same optimizer gives the same bytes on
-// every machine. The checksum stands before the data, so Save reads the state twice; it does not copy it.
+// Save writes a checkpoint: the moments and step counts of all tensors, T, GradScale, Metadata and
+// the Configs of Groups, the averages that have begun, and with Options.SaveParams the parameters.
+// It is a safetensors file with a checksum, see docs/CHECKPOINTS.md; the same optimizer gives the
+// same bytes on every machine. The checksum stands before the data, so Save reads the state twice;
+// it does not copy it.
 //
 // Options and gradients are not in it. Save may be called after Close, but not during a Step.
 //
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step
 // would give the same. It wraps [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64], if
-// Metadata has a key that begins with "adam.", text that is no UTF-8, more than 1024 keys or more than
-// about 1 MiB, or if the memory of the optimizer has changed meanwhile.
+// Metadata has a key that begins with "adam.", text that is no UTF-8, more than 1024 keys or more
+// than about 1 MiB, or if the memory of the optimizer has changed meanwhile.
 func (o *Optimizer) Save(w io.Writer) error {
 	if err := o.enter(); err != nil {
 		return err
@@ -105,8 +106,8 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	return list, err
 }
 
-// headerLimit is larger than the header of any checkpoint of o, written in the longest possible way and
-// with a MiB of metadata.
+// headerLimit is larger than the header of any checkpoint of o, written in the longest possible way
+// and with a MiB of metadata.
 func (o *Optimizer) headerLimit() uint64 {
 	limit := uint64(1 << 20)
 	for i := range o.tensors {

@@ -7,18 +7,19 @@ import (
 	"github.com/fusedadam/adam/internal/atomicfile"
 )
 
-// SaveFile is [Optimizer.Save] to a file. It is atomic and durable: whenever the program or the machine
-// stops, path holds the whole checkpoint that was there before (if any) or the whole new one. Once
-// SaveFile has returned, the new one is on the disk, as far as the operating system can tell.
+// SaveFile is [Optimizer.Save] to a file. It is atomic and durable: whenever the program or the
+// machine stops, path holds the whole checkpoint that was there before (if any) or the whole new
+// one. Once SaveFile has returned, the new one is on the disk, as far as the operating system can
+// tell.
 //
 // The checkpoint is first written to a new file in the same folder, path with a number and ".tmp"
-// appended, which a program that is killed may leave behind. The file keeps the permissions of the one
-// that it replaces. A link at path is replaced, not followed. Where several programs save to one path at
-// a time, the last one wins.
+// appended, which a program that is killed may leave behind. The file keeps the permissions of the
+// one that it replaces. A link at path is replaced, not followed. Where several programs save to
+// one path at a time, the last one wins.
 //
-// After an error path is as before, unless the error says that the new file is in place. On Windows a
-// checkpoint that others have open cannot be replaced: SaveFile tries for two seconds, and if it fails
-// the error names the new file, which stays.
+// After an error path is as before, unless the error says that the new file is in place. On Windows
+// a checkpoint that others have open cannot be replaced: SaveFile tries for two seconds, and if it
+// fails the error names the new file, which stays.
 func (o *Optimizer) SaveFile(path string) error {
 	if err := o.enter(); err != nil {
 		return err
@@ -35,8 +36,8 @@ func (o *Optimizer) SaveFile(path string) error {
 	return err
 }
 
-// LoadFile is [Optimizer.Load] from a file. Its errors name the path. One that wraps fs.ErrNotExist, if
-// there is no such file, does not wrap [ErrCheckpoint].
+// LoadFile is [Optimizer.Load] from a file. Its errors name the path. One that wraps
+// fs.ErrNotExist, if there is no such file, does not wrap [ErrCheckpoint].
 func (o *Optimizer) LoadFile(path string) error {
 	return o.loadFile(path, o.load)
 }

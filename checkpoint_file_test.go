@@ -67,7 +67,8 @@ func TestCheckpointFileRefused(t *testing.T) {
 
 // A moment that changes while Save writes is an error, and the file is not replaced.
 func TestCheckpointChangesMeanwhile(t *testing.T) {
-	o := newOptimizer(t, Options{SaveParams: true}, Group{Config: Default(), Params: someTensors(1<<20, "a")})
+	o := newOptimizer(t, Options{SaveParams: true},
+		Group{Config: Default(), Params: someTensors(1<<20, "a")})
 	path := filepath.Join(t.TempDir(), "checkpoint")
 	require.NoError(t, o.SaveFile(path))
 	before, err := os.ReadFile(path)
@@ -130,7 +131,8 @@ func childOf(test string, env ...string) *exec.Cmd {
 
 const childFolder = "ADAM_TEST_CHECKPOINT_FOLDER"
 
-var childOptions = Options{Workers: 2, MaxNorm: 1, SkipNonFinite: true, EMADecay: 0.99, SaveParams: true}
+var childOptions = Options{Workers: 2, MaxNorm: 1, SkipNonFinite: true, EMADecay: 0.99,
+	SaveParams: true}
 
 // TestCheckpointChild is the other process of TestCheckpointProcess.
 func TestCheckpointChild(t *testing.T) {
@@ -167,7 +169,8 @@ const (
 	killedAt   = "ADAM_TEST_CHECKPOINT_KILLED_AT"
 )
 
-// newKilled returns the optimizer that is saved by a process about to be killed, in a file of 256 KiB.
+// newKilled returns the optimizer that is saved by a process about to be killed, in a file of 256
+// KiB.
 func newKilled(t *testing.T) *Optimizer {
 	return newOptimizer(t, Options{SaveParams: true},
 		Group{Config: DefaultW(), Params: []Param{{Name: "w", Value: make([]float32, 64<<10/3)}}})
@@ -183,8 +186,8 @@ func fill(o *Optimizer, k uint64) {
 	}
 }
 
-// TestCheckpointKilledChild is the process that dies. It kills itself when a number of bytes is written,
-// or saves until it is killed.
+// TestCheckpointKilledChild is the process that dies. It kills itself when a number of bytes is
+// written, or saves until it is killed.
 func TestCheckpointKilledChild(t *testing.T) {
 	path := os.Getenv(killedPath)
 	if path == "" {
@@ -226,8 +229,8 @@ func (s *suicide) Write(b []byte) (int, error) {
 	select {} // until the signal arrives
 }
 
-// Processes are killed while they save, at known places and at random times. Each time the file is whole,
-// and never older than what was there.
+// Processes are killed while they save, at known places and at random times. Each time the file is
+// whole, and never older than what was there.
 func TestCheckpointKilled(t *testing.T) {
 	needsChildren(t)
 	folder := t.TempDir()
@@ -245,7 +248,8 @@ func TestCheckpointKilled(t *testing.T) {
 		require.Empty(t, differ(want, o))
 	}
 	for i, at := range []int{0, 1, 100, 1000, size / 2, size - 1, size} {
-		child := childOf("TestCheckpointKilledChild", killedPath+"="+path, killedAt+"="+strconv.Itoa(at))
+		child := childOf("TestCheckpointKilledChild", killedPath+"="+path,
+			killedAt+"="+strconv.Itoa(at))
 		require.Error(t, child.Run())
 		check()
 		require.EqualValues(t, 1, o.T, "the old one is there")

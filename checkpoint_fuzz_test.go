@@ -14,17 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever the bytes, Load does not panic, leaves the optimizer alone on an error, and what it takes is what
-// was in the file.
+// Whatever the bytes, Load does not panic, leaves the optimizer alone on an error, and what it
+// takes is what was in the file.
 func FuzzLoad(f *testing.F) {
 	file := saved(f, newSmall(f))
 	plain := saved(f, newSaved(f, Options{}, smallConfigs(), smallTensors))
-	for flags := range byte(4) {
+	for flags := range byte(32) {
 		f.Add(file, flags)
 		f.Add(plain, flags)
 		f.Add(file[:len(file)-1], flags)
 		f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"), flags)
-		f.Add(edit(f, file, `"adam.step":"3"`, `"adam.step":"18446744073709551615","note":"\ud800"`), flags)
+		f.Add(edit(f, file, `"adam.step":"3"`,
+			`"adam.step":"18446744073709551615","note":"\ud800"`), flags)
 		f.Add(edit(f, file, `"data_offsets":[0,8]`, `"data_offsets":[8,16]`), flags)
 		f.Add(edit(f, file, `[\"b\"]`, `[\"b\",\"b\"]`), flags)
 		f.Add(edit(f, file, `"param.b"`, `"state.b.max_exp_avg_sq"`), flags)
@@ -39,11 +40,25 @@ func FuzzLoad(f *testing.F) {
 		}
 		o := newTarget(t, options)
 		before := everything(o)
+		load := LoadOptions{Partial: flags&4 != 0, KeepConfigs: flags&8 != 0}
+		if flags&16 != 0 {
+			load.Name = func(name string) string { return strings.TrimPrefix(name, "b") }
+		}
+		loaded, errWith := o.LoadWith(bytes.NewReader(file), load)
+		if errWith != nil {
+			require.ErrorIs(t, errWith, ErrCheckpoint)
+			require.Equal(t, before, everything(o))
+		} else {
+			require.Len(t, slices.Concat(loaded.Restored, loaded.New), 2)
+			o = newTarget(t, options)
+			before = everything(o)
+		}
 		if err := o.Load(bytes.NewReader(file)); err != nil {
 			require.ErrorIs(t, err, ErrCheckpoint)
 			require.Equal(t, before, everything(o))
 			return
 		}
+		require.True(t, errWith == nil || load.KeepConfigs || load.Name != nil, "%v", errWith)
 		again := saved(t, o)
 		other := newTarget(t, options)
 		if !options.SaveParams {

@@ -10,25 +10,25 @@ import (
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
-// Load restores what [Optimizer.Save] has written, whatever the machine, so that training goes on to the
-// same bits. The reader must end where the checkpoint does.
+// Load restores what [Optimizer.Save] has written, whatever the machine, so that training goes on
+// to the same bits. The reader must end where the checkpoint does.
 //
-// Tensors are found by name: order and grouping may be others than when the checkpoint was saved. Each
-// group takes the Config that its tensors had then, which must be one; an empty group keeps its own. To
-// go on with other Configs, write them after Load, or use [Optimizer.LoadWith]. GradScale, T and
-// Metadata are restored as well; Options are this optimizer's.
+// Tensors are found by name: order and grouping may be others than when the checkpoint was saved.
+// Each group takes the Config that its tensors had then, which must be one; an empty group keeps
+// its own. To go on with other Configs, write them after Load, or use [Optimizer.LoadWith].
+// GradScale, T and Metadata are restored as well; Options are this optimizer's.
 //
-// Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew with
-// the next step. Parameters are restored with Options.SaveParams only, and must be there then.
+// Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew
+// with the next step. Parameters are restored with Options.SaveParams only, and must be there then.
 //
-// Load is all or nothing. It reads everything into new memory and checks it before it changes anything;
-// meanwhile there are two states in memory. Then M, V and VMax of the States, which stay where they are,
-// are new slices, and so is EMA. Parameters, and the memory of Param.State and Param.EMA, are written;
-// only a VMax of another length there is a new slice.
+// Load is all or nothing. It reads everything into new memory and checks it before it changes
+// anything; meanwhile there are two states in memory. Then M, V and VMax of the States, which stay
+// where they are, are new slices, and so is EMA. Parameters, and the memory of Param.State and
+// Param.EMA, are written; only a VMax of another length there is a new slice.
 //
 // An error wraps [ErrParams] or [ErrLength] if Groups are not as given to New, and otherwise
-// [ErrCheckpoint], as well as [ErrConfig] for a bad Config in the file and the error of the reader if
-// there was one. It names what was expected and what was there, and nothing has changed.
+// [ErrCheckpoint], as well as [ErrConfig] for a bad Config in the file and the error of the reader
+// if there was one. It names what was expected and what was there, and nothing has changed.
 func (o *Optimizer) Load(r io.Reader) error {
 	if err := o.enter(); err != nil {
 		return err
@@ -37,31 +37,31 @@ func (o *Optimizer) Load(r io.Reader) error {
 	return o.load(r)
 }
 
-// LoadOptions say how [Optimizer.LoadWith] differs from [Optimizer.Load]. The zero value asks for the
-// same tensors as Load.
+// LoadOptions say how [Optimizer.LoadWith] differs from [Optimizer.Load]. The zero value asks for
+// the same tensors as Load.
 type LoadOptions struct {
-	// Name returns the optimizer's name of a tensor of the file, "" to leave it out. With nil the names
-	// are the same. Two of the file must not get the same name.
+	// Name returns the optimizer's name of a tensor of the file, "" to leave it out. With nil the
+	// names are the same. Two of the file must not get the same name.
 	Name func(saved string) string
-	// Partial restores what file and optimizer have in common. Tensors that the file does not have stay
-	// as they are, and those that the optimizer does not have are left out. Of a tensor that is restored,
-	// the average or the maximum of AMSGrad begins anew if the file lacks it, and Value stays. A tensor of
-	// another size is an error all the same, unless Name leaves it out.
+	// Partial restores what file and optimizer have in common. Tensors that the file does not have
+	// stay as they are, and those that the optimizer does not have are left out. Of a tensor that
+	// is restored, the average or the maximum of AMSGrad begins anew if the file lacks it, and
+	// Value stays. A tensor of another size is an error all the same, unless Name leaves it out.
 	Partial bool
 	// KeepConfigs leaves the Configs of Groups as they are.
 	KeepConfigs bool
 }
 
-// Loaded is what [Optimizer.LoadWith] did with a file. Names are in the order of Groups, of Left in that
-// of the file.
+// Loaded is what [Optimizer.LoadWith] did with a file. Names are those of the optimizer, in the order
+// of Groups, and in Left those of the file, in its order.
 type Loaded struct {
-	Restored []string // tensors of the optimizer that have their state from the file
-	New      []string // tensors of the optimizer that the file does not have: as they were before
-	Left     []string // tensors of the file that were left out, by their names there
+	Restored []string // tensors that have their state from the file
+	New      []string // tensors that the file does not have: as they were before
+	Left     []string // tensors of the file that were left out
 
-	NewAverages []string // restored tensors whose average the file does not have: it begins anew
-	NewMaxima   []string // restored tensors of a group with AMSGrad, whose VMax the file does not have
-	KeptValues  []string // restored tensors whose parameters the file does not have, with SaveParams
+	// Of the restored tensors, those whose average, maximum of AMSGrad or parameters the file does
+	// not have, although they are asked for. Average and maximum begin anew, the parameters stay.
+	NewAverages, NewMaxima, KeptValues []string
 
 	SkippedAverages bool // the file has averages, and EMADecay is not set
 	SkippedParams   bool // the file has parameters, and SaveParams is not set
@@ -69,9 +69,9 @@ type Loaded struct {
 	KeptConfigs []int
 }
 
-// LoadWith is [Optimizer.Load] of a file of other tensors than the optimizer's, under other names, or
-// with other Configs. Averages and parameters that the Options do not ask for are skipped. T, GradScale
-// and Metadata are restored. It says what it did, and it is all or nothing, too.
+// LoadWith is [Optimizer.Load] of a file of other tensors than the optimizer's, under other names,
+// or with other Configs. Averages and parameters that the Options do not ask for are skipped. T,
+// GradScale and Metadata are restored. It says what it did, and it is all or nothing, too.
 func (o *Optimizer) LoadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 	if err := o.enter(); err != nil {
 		return Loaded{}, err
@@ -155,7 +155,12 @@ func (l *loader) load(r io.Reader) error {
 		l.indices = map[string]int{}
 	}
 	var err error
-	if l.r, err = checkpoint.NewReader(r, limits); err != nil {
+	l.r, err = checkpoint.NewReader(r, limits)
+	if l.strict && errors.Is(err, safetensors.ErrMore) {
+		err = fmt.Errorf("%w, which is what this optimizer can have: to load a part of the file, "+
+			"use LoadWith with LoadOptions.Partial", err)
+	}
+	if err != nil {
 		return err
 	}
 	if !isScale(l.r.GradScale) {
@@ -217,8 +222,9 @@ func (l *loader) find(name string) (int, error) {
 		if to != name {
 			called = fmt.Sprintf(" (%s)", safetensors.Quote(to))
 		}
-		return 0, fmt.Errorf("%s%s, which this optimizer does not have: to leave it out or to give it "+
-			"another name, use LoadWith with LoadOptions.Partial or Name", safetensors.Quote(name), called)
+		return 0, fmt.Errorf("%s%s, which this optimizer does not have: to leave it out or to "+
+			"give it another name, use LoadWith with LoadOptions.Partial or Name",
+			safetensors.Quote(name), called)
 	}
 	l.indices[name] = i
 	return i, nil
@@ -279,53 +285,66 @@ func (l *loader) match() error {
 			found[what] = found[what] || ok
 		}
 	}
-	if len(o.tensors) > 0 && o.Options.SaveParams && !found[checkpoint.Value] && !l.options.Partial {
+	if len(o.tensors) > 0 && o.Options.SaveParams && !found[checkpoint.Value] &&
+		!l.options.Partial {
 		return errors.New("there are no parameters, and SaveParams is set: " +
 			"to go on from those that the optimizer has, use LoadWith with LoadOptions.Partial")
 	}
 	i := 0
 	for j := range o.Groups {
-		g := &o.Groups[j]
-		first := -1 // tensor of the group that is restored
-		l.configs = append(l.configs, g.Config)
-		for range g.Params {
-			s := &l.saved[i]
-			i++
-			if s.config == nil {
-				if !l.options.Partial {
-					return fmt.Errorf("%s: tensor %q is in no group: to leave it as it is, "+
-						"use LoadWith with LoadOptions.Partial", checkpoint.KeyGroups, o.tensors[i-1].name)
-				}
-				l.did.New = append(l.did.New, o.tensors[i-1].name)
-				continue
-			}
-			if first >= 0 && *s.config != *l.saved[first].config && !l.options.KeepConfigs {
-				return fmt.Errorf("%q and %q, here in one group, have different configs: %+v and %+v: "+
-					"to keep the group's, use LoadWith with LoadOptions.KeepConfigs",
-					o.tensors[first].name, o.tensors[i-1].name, configOf(*l.saved[first].config), configOf(*s.config))
-			}
-			if first < 0 {
-				first = i - 1
-			}
-			if other := configOf(*s.config); !l.options.KeepConfigs {
-				l.configs[j] = other
-			} else if other != g.Config && !slices.Contains(l.did.KeptConfigs, j) {
-				l.did.KeptConfigs = append(l.did.KeptConfigs, j)
-			}
+		begin := i
+		i += len(o.Groups[j].Params)
+		config, err := l.config(j, begin, i)
+		if err != nil {
+			return err
 		}
-		for k := i - len(g.Params); k < i; k++ {
-			if l.saved[k].config != nil {
-				if err := l.complete(&l.saved[k], &o.tensors[k], &found, l.configs[j].AMSGrad); err != nil {
-					return err
-				}
+		l.configs = append(l.configs, config)
+		for ; begin < i; begin++ {
+			s, t := &l.saved[begin], &o.tensors[begin]
+			if s.config == nil {
+				l.did.New = append(l.did.New, t.name)
+			} else if err := l.complete(s, t, &found, config.AMSGrad); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
+// config returns the Config of a group of the optimizer, which holds the tensors begin, …, end-1.
+func (l *loader) config(group, begin, end int) (Config, error) {
+	config := l.o.Groups[group].Config
+	first := -1 // tensor of the group that is restored
+	for i := begin; i < end; i++ {
+		saved, name := l.saved[i].config, l.o.tensors[i].name
+		switch {
+		case saved == nil && l.options.Partial:
+			continue
+		case saved == nil:
+			return config, fmt.Errorf("%s: tensor %q is in no group: to leave it as it is, "+
+				"use LoadWith with LoadOptions.Partial", checkpoint.KeyGroups, name)
+		case l.options.KeepConfigs && configOf(*saved) != config:
+			if !slices.Contains(l.did.KeptConfigs, group) {
+				l.did.KeptConfigs = append(l.did.KeptConfigs, group)
+			}
+		case l.options.KeepConfigs:
+		case first < 0:
+			first = i
+		case *saved != *l.saved[first].config:
+			return config, fmt.Errorf("%q and %q, here in one group, have different configs: "+
+				"%+v and %+v: to keep the group's, use LoadWith with LoadOptions.KeepConfigs",
+				l.o.tensors[first].name, name, configOf(*l.saved[first].config), configOf(*saved))
+		}
+	}
+	if first >= 0 {
+		config = configOf(*l.saved[first].config)
+	}
+	return config, nil
+}
+
 // complete checks that a tensor has all its pieces, and makes room for them.
-func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool, amsgrad bool) error {
+func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool,
+	amsgrad bool) error {
 	options := &l.o.Options
 	for what, ok := range s.has {
 		needed, advice := true, ": to go on without it, use LoadWith with LoadOptions.Partial"
@@ -346,8 +365,8 @@ func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool
 	average := options.EMADecay > 0 || t.average != nil
 	if s.has[checkpoint.EMA] && !average {
 		if l.strict {
-			return errors.New("there is a moving average of the parameters, and EMADecay is not set: " +
-				"set it, or use LoadWith, which leaves averages out")
+			return errors.New("there is a moving average of the parameters, and EMADecay is not " +
+				"set: set it, or use LoadWith, which leaves averages out")
 		}
 		l.did.SkippedAverages = true
 	}

@@ -19,7 +19,9 @@ func TestMetadata(t *testing.T) {
 	o.Metadata = map[string]string{}
 	assert.Equal(t, plain, saved(t, o), "the bytes are as without")
 	words := map[string]string{
-		"epoch": "7", "": "empty key", "zero": "", "a": "\"quoted\" \n\t\x00 é \u2028 <&>", "é": "1", "adam": "no dot",
+		"epoch": "7", "": "empty key", "zero": "",
+		"a": "\"quoted\" \n\t\x00 é \u2028 <&>", "é": "1",
+		"adam":      "no dot",
 		"ADAM.step": "5",
 	}
 	o.Metadata = words
@@ -30,7 +32,8 @@ func TestMetadata(t *testing.T) {
 	header := string(file)
 	assert.Contains(t, header, `"adam.format":"2"`)
 	at := 0
-	for _, key := range []string{`"adam.step":`, `"":`, `"ADAM.step":`, `"a":`, `"adam":`, `"epoch":`, `"zero":`, `"é":`} {
+	for _, key := range []string{`"adam.step":`, `"":`, `"ADAM.step":`, `"a":`, `"adam":`,
+		`"epoch":`, `"zero":`, `"é":`} {
 		i := strings.Index(header[at:], key)
 		require.Positive(t, i, key)
 		at += i
@@ -40,7 +43,8 @@ func TestMetadata(t *testing.T) {
 	kept := other.Metadata
 	require.NoError(t, other.Load(bytes.NewReader(file)))
 	assert.Equal(t, words, other.Metadata)
-	assert.Equal(t, map[string]string{"epoch": "1", "more": "x"}, kept, "the map before is the caller's")
+	assert.Equal(t, map[string]string{"epoch": "1", "more": "x"}, kept,
+		"the map before is the caller's")
 	assert.Empty(t, differ(o, other))
 	require.NoError(t, other.Load(bytes.NewReader(plain)))
 	assert.Empty(t, other.Metadata, "the file has none")
@@ -101,7 +105,8 @@ func TestMetadataErrors(t *testing.T) {
 	for i := range 1025 {
 		keys += fmt.Sprintf(`,"%d":""`, i)
 	}
-	refuses(t, o, everything(o), bytes.NewReader(edit(t, file, `"adam.step":"3"`, keys)), "1024 metadata")
+	refuses(t, o, everything(o), bytes.NewReader(edit(t, file, `"adam.step":"3"`, keys)),
+		"1024 metadata")
 }
 
 // A checkpoint of long names, of many groups and of a scale of 17 digits can be loaded again.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/operands"
@@ -28,7 +27,8 @@ type savedTensor struct {
 	class int // tensors of one class have one config
 }
 
-var savedTensors = []savedTensor{{"wte.weight", 33, 0}, {"ln.\"bias\"", 5, 1}, {"empty", 0, 0}, {"h.0.é", 17, 1}, {"x", 1, 0}, {"x.step", 2, 0}}
+var savedTensors = []savedTensor{{"wte.weight", 33, 0}, {"ln.\"bias\"", 5, 1}, {"empty", 0, 0},
+	{"h.0.é", 17, 1}, {"x", 1, 0}, {"x.step", 2, 0}}
 
 // seeded returns a source of its own for each step and name.
 func seeded(step int, name string) *rand.Rand {
@@ -43,10 +43,12 @@ func normals(r *rand.Rand, n int) []float32 {
 	return s
 }
 
-// newSaved returns an optimizer of the tensors in one group per class, at the beginning of its training.
+// newSaved returns an optimizer of the tensors in one group per class, at the beginning of its
+// training.
 func newSaved(t testing.TB, options Options, configs [2]Config, tensors []savedTensor) *Optimizer {
 	t.Helper()
-	groups := []Group{{Config: configs[0]}, {Config: DefaultW()}, {Config: configs[1]}} // the second stays empty
+	groups := []Group{{Config: configs[0]}, {Config: DefaultW()},
+		{Config: configs[1]}} // the second stays empty
 	for _, s := range tensors {
 		g := &groups[2*s.class]
 		g.Params = append(g.Params, Param{Name: s.name, Value: normals(seeded(0, s.name), s.n)})
@@ -57,8 +59,8 @@ func newSaved(t testing.TB, options Options, configs [2]Config, tensors []savedT
 	return o
 }
 
-// newOther returns an optimizer of the same tensors as another process may have it: other memory, order and
-// grouping, other configs, zeros for parameters.
+// newOther returns an optimizer of the same tensors as another process may have it: other memory,
+// order and grouping, other configs, zeros for parameters.
 func newOther(t testing.TB, options Options, tensors []savedTensor) *Optimizer {
 	t.Helper()
 	groups := make([]Group, 4)
@@ -84,8 +86,8 @@ func eachParam(o *Optimizer, f func(g *Group, p *Param)) {
 	}
 }
 
-// train makes the steps from, …, to-1, and returns what they said. Gradients depend on step and name alone;
-// some are missing, one is not finite.
+// train makes the steps from, …, to-1, and returns what they said. Gradients depend on step and
+// name alone; some are missing, one is not finite.
 func train(t testing.TB, o *Optimizer, from, to int) []Stats {
 	t.Helper()
 	var all []Stats
@@ -113,7 +115,8 @@ func train(t testing.TB, o *Optimizer, from, to int) []Stats {
 // differ returns how the state of two optimizers of the same tensors differs, "" if it does not.
 func differ(a, b *Optimizer) string {
 	if a.T != b.T || a.GradScale != b.GradScale || a.Options.EMADecay > 0 && begun(a) != begun(b) {
-		return fmt.Sprintf("T %d and %d, GradScale %v and %v, averaged %v and %v", a.T, b.T, a.GradScale, b.GradScale, begun(a), begun(b))
+		return fmt.Sprintf("T %d and %d, GradScale %v and %v, averaged %v and %v", a.T, b.T,
+			a.GradScale, b.GradScale, begun(a), begun(b))
 	}
 	type half struct {
 		config Config
@@ -124,7 +127,8 @@ func differ(a, b *Optimizer) string {
 		all := map[string]half{}
 		eachParam(o, func(g *Group, p *Param) {
 			s := o.State(p.Name)
-			all[p.Name] = half{g.Config, [5][]float32{p.Value, s.M, s.V, s.VMax, o.EMA(p.Name)}, s.T}
+			all[p.Name] = half{g.Config, [5][]float32{p.Value, s.M, s.V, s.VMax, o.EMA(p.Name)},
+				s.T}
 		})
 		return all
 	}
@@ -134,18 +138,22 @@ func differ(a, b *Optimizer) string {
 	}
 	for name, h := range x {
 		if y[name].config != h.config || y[name].t != h.t {
-			return fmt.Sprintf("%q: T %d and %d, configs %+v and %+v", name, h.t, y[name].t, h.config, y[name].config)
+			return fmt.Sprintf("%q: T %d and %d, configs %+v and %+v", name, h.t, y[name].t,
+				h.config, y[name].config)
 		}
 		for i, s := range h.slices {
-			if other := y[name].slices[i]; len(other) != len(s) || !bytes.Equal(bytesOf(s), bytesOf(other)) {
-				return fmt.Sprintf("%q: slices %d (Value, M, V, VMax, EMA): %v and %v", name, i, s, other)
+			if other := y[name].slices[i]; len(other) != len(s) ||
+				!bytes.Equal(bytesOf(s), bytesOf(other)) {
+				return fmt.Sprintf("%q: slices %d (Value, M, V, VMax, EMA): %v and %v", name, i, s,
+					other)
 			}
 		}
 	}
 	return ""
 }
 
-// everything returns all of an optimizer that Load could have changed, with the places of the slices.
+// everything returns all of an optimizer that Load could have changed, with the places of the
+// slices.
 func everything(o *Optimizer) string {
 	var b strings.Builder
 	fmt.Fprint(&b, o.T, o.GradScale, begun(o), o.Options, o.Metadata)
@@ -170,8 +178,8 @@ func saved(t testing.TB, o *Optimizer) []byte {
 	return b.Bytes()
 }
 
-// seal puts the right checksum into a file, if there is a place for it. It counts it out in another way than
-// Load does.
+// seal puts the right checksum into a file, if there is a place for it. It counts it out in another
+// way than Load does.
 func seal(file []byte) []byte {
 	file = bytes.Clone(file)
 	if len(file) < 8 {
@@ -200,23 +208,26 @@ func edit(t testing.TB, file []byte, before, after string) []byte {
 	return seal(append(append(out, header...), file[end:]...))
 }
 
-// What was trained, saved, loaded by an optimizer made anew and trained on has the same bits as what was trained
-// in one go, with every combination of the options and configs.
+// What was trained, saved, loaded by an optimizer made anew and trained on has the same bits as
+// what was trained in one go, with every combination of the options and configs.
 func TestCheckpointResumes(t *testing.T) {
 	sharedOut(t)
 	combinations := 0
 	for _, clip := range []Options{{}, {MaxNorm: 3}, {MaxValue: 0.25}} {
 		for bits := range 32 {
 			options := clip
-			options.SkipNonFinite, options.ZeroGrad, options.SaveParams = bits&1 != 0, bits&2 != 0, bits&4 != 0
+			options.SkipNonFinite, options.ZeroGrad = bits&1 != 0, bits&2 != 0
+			options.SaveParams = bits&4 != 0
 			if bits&8 != 0 {
 				options.EMADecay = 0.9
 			}
 			options.Workers = 1 + bits>>4
 			for kind := range 24 {
-				a := Config{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, AMSGrad: kind&1 != 0, Maximize: kind&2 != 0}
+				a := Config{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, AMSGrad: kind&1 != 0,
+					Maximize: kind&2 != 0}
 				a.WeightDecay, a.Decoupled = []float64{0, 0.1, 0.1}[kind%3], kind%3 == 2
-				b := Config{LR: 0.1 + 0.2, Beta1: 0.85, Beta2: 1.0 / 3, Eps: 1e-30, WeightDecay: 0.01, Decoupled: !a.Decoupled, AMSGrad: !a.AMSGrad}
+				b := Config{LR: 0.1 + 0.2, Beta1: 0.85, Beta2: 1.0 / 3, Eps: 1e-30,
+					WeightDecay: 0.01, Decoupled: !a.Decoupled, AMSGrad: !a.AMSGrad}
 				scale := []float64{1, 1e3 / 3.0}[kind/12]
 				testResume(t, options, [2]Config{a, b}, scale, combinations%5)
 				combinations++
@@ -245,7 +256,10 @@ func testResume(t *testing.T, options Options, configs [2]Config, scale float64,
 	}
 	require.NoError(t, resumed.Load(bytes.NewReader(file)))
 	if options.EMADecay > 0 && steps == 0 { // there the average is what New was given
-		eachParam(resumed, func(_ *Group, p *Param) { require.Equal(t, p.Value, resumed.EMA(p.Name)) })
+		eachParam(resumed, func(_ *Group, p *Param) {
+			require.Equal(t, p.Value,
+				resumed.EMA(p.Name))
+		})
 	}
 	if d := differ(through, resumed); d != "" {
 		t.Errorf("after Load: %s", d)
@@ -313,7 +327,9 @@ func TestCheckpointBytes(t *testing.T) {
 	c := DefaultW()
 	c.AMSGrad = true
 	w := []float32{1, -2}
-	o, err := New(Options{EMADecay: 0.5, SaveParams: true}, Group{c, []Param{{Name: "w", Value: w, Grad: []float32{0.5, 0.25}}}}, Group{Config: Default()})
+	o, err := New(Options{EMADecay: 0.5, SaveParams: true},
+		Group{c, []Param{{Name: "w", Value: w, Grad: []float32{0.5,
+			0.25}}}}, Group{Config: Default()})
 	require.NoError(t, err)
 	_, err = o.Step()
 	require.NoError(t, err)
@@ -321,12 +337,20 @@ func TestCheckpointBytes(t *testing.T) {
 	length := binary.LittleEndian.Uint64(file)
 	require.Zero(t, length%8)
 	header := strings.TrimRight(string(file[8:8+length]), " ")
-	assert.Equal(t, `{"__metadata__":{"adam.crc32":"`+fmt.Sprintf("%08x", checksumOf(file))+`","adam.format":"1","adam.grad_scale":"1","adam.groups":"`+
-		`[{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0.01,\"decoupled\":true,\"amsgrad\":true,\"maximize\":false},\"params\":[\"w\"]},`+
-		`{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0,\"decoupled\":false,\"amsgrad\":false,\"maximize\":false},\"params\":[]}]`+
-		`","adam.step":"1"},"state.w.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"param.w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},`+
-		`"state.w.ema":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},"state.w.exp_avg":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},`+
-		`"state.w.exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[32,40]},"state.w.max_exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[40,48]}}`, header)
+	assert.Equal(t, `{"__metadata__":{"adam.crc32":"`+fmt.Sprintf("%08x",
+		checksumOf(file))+`","adam.format":"1","adam.grad_scale":"1","adam.groups":"`+
+		`[{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,`+
+		`\"weight_decay\":0.01,\"decoupled\":true,\"amsgrad\":true,\"maximize\":false},`+
+		`\"params\":[\"w\"]},`+
+		`{\"config\":{\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,`+
+		`\"weight_decay\":0,\"decoupled\":false,\"amsgrad\":false,\"maximize\":false},`+
+		`\"params\":[]}]`+
+		`","adam.step":"1"},"state.w.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]},`+
+		`"param.w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},`+
+		`"state.w.ema":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},`+
+		`"state.w.exp_avg":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},`+
+		`"state.w.exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[32,40]},`+
+		`"state.w.max_exp_avg_sq":{"dtype":"F32","shape":[2],"data_offsets":[40,48]}}`, header)
 	s := o.State("w")
 	want := []byte{1, 0, 0, 0, 0, 0, 0, 0}
 	for _, list := range [][]float32{w, w, s.M, s.V, s.VMax} {
@@ -370,15 +394,22 @@ func TestCheckpointAccepts(t *testing.T) {
 	file := saved(t, source)
 	for _, c := range [][2]string{
 		{`"adam.step":"3"`, `"adam.step":"3","epoch":"7","":"","x\"adam.crc32":"12345678"`},
-		{`"state.a.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]}`, "\n\"state.\\u0061.step\" :\t{ \"shape\": [ ], \"data_offsets\": [0, 8], \"dtype\":\"I64\"}"},
+		{`"state.a.step":{"dtype":"I64","shape":[],"data_offsets":[0,8]}`,
+			"\n\"state.\\u0061.step\" :\t{ \"shape\": [ ], \"data_offsets\": [0, 8], " +
+				"\"dtype\":\"I64\"}"},
 		{`"adam.grad_scale":"2"`, `"adam.grad_scale":"2.0"`},
-		{`\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0.01,\"decoupled\":true,\"amsgrad\":true`, `\"amsgrad\":true,\"betas\":[0.9,0.999],\"eps\":0.00000001,\"weight_decay\":1E-2,\"decoupled\":true,\"lr\":1.0e-3`},
-		{`"__metadata__":{`, `"__metadata__":{"x\"adam.crc32":"12345678",`}, // not the checksum, though its bytes are there
+		{`\"lr\":0.001,\"betas\":[0.9,0.999],\"eps\":1e-8,\"weight_decay\":0.01,` +
+			`\"decoupled\":true,\"amsgrad\":true`,
+			`\"amsgrad\":true,\"betas\":[0.9,0.999],\"eps\":0.00000001,` +
+				`\"weight_decay\":1E-2,\"decoupled\":true,\"lr\":1.0e-3`},
+		// Not the checksum, though its bytes are there.
+		{`"__metadata__":{`, `"__metadata__":{"x\"adam.crc32":"12345678",`},
 	} {
 		o := newTarget(t, smallOptions)
 		changed := edit(t, file, c[0], c[1])
 		if strings.HasSuffix(c[1], ",") { // seal has taken the wrong one
-			changed = bytes.Replace(changed, fmt.Appendf(nil, "%08x", checksumOf(changed)), []byte("12345678"), 1)
+			changed = bytes.Replace(changed, fmt.Appendf(nil, "%08x", checksumOf(changed)),
+				[]byte("12345678"), 1)
 			at := bytes.LastIndex(changed, []byte(`"adam.crc32":"`)) + 14
 			copy(changed[at:], "00000000")
 			copy(changed[at:], fmt.Sprintf("%08x", crc32.ChecksumIEEE(changed[8:])))
@@ -405,8 +436,8 @@ func TestCheckpointAccepts(t *testing.T) {
 	require.Empty(t, differ(source, o))
 }
 
-// A group takes the config of its tensors and an empty one keeps its own; averages may begin anew; parameters
-// that are not wanted are skipped; States stay where they are and take the new moments.
+// A group takes the config of its tensors and an empty one keeps its own; averages may begin anew;
+// parameters that are not wanted are skipped; States stay where they are and take the new moments.
 func TestCheckpointRestores(t *testing.T) {
 	source := newSmall(t)
 	file := saved(t, source)
@@ -496,95 +527,6 @@ func TestCheckpointRestores(t *testing.T) {
 		require.NoError(t, b.Load(bytes.NewReader(saved(t, a))))
 		assert.EqualValues(t, uint64(math.MaxUint64), b.T)
 	})
-}
-
-// Readers may give as little as they like, and their errors come out.
-func TestCheckpointReaders(t *testing.T) {
-	source := newSmall(t)
-	file := saved(t, source)
-	for name, wrap := range map[string]func(io.Reader) io.Reader{"one byte": iotest.OneByteReader, "half": iotest.HalfReader, "data with EOF": iotest.DataErrReader} {
-		o := newTarget(t, smallOptions)
-		require.NoError(t, o.Load(wrap(bytes.NewReader(file))), name)
-		require.Empty(t, differ(source, o), name)
-	}
-	o := newTarget(t, smallOptions)
-	before := everything(o)
-	broken := errors.New("cable pulled")
-	for i := range len(file) + 1 { // also where the end should be
-		r := io.MultiReader(bytes.NewReader(file[:i]), iotest.ErrReader(broken))
-		require.ErrorIs(t, refuses(t, o, before, r), broken, "after %d bytes", i)
-	}
-}
-
-// failing is a writer that fails after so many bytes.
-type failing struct {
-	left int
-	err  error // nil: it writes less than asked and does not say so
-}
-
-func (f *failing) Write(b []byte) (int, error) {
-	n := min(f.left, len(b))
-	f.left -= n
-	if n < len(b) {
-		return n, f.err
-	}
-	return n, nil
-}
-
-func TestCheckpointWriters(t *testing.T) {
-	o := newSmall(t)
-	before := everything(o)
-	size := len(saved(t, o))
-	full := errors.New("disk full")
-	for i := range size {
-		require.ErrorIs(t, o.Save(&failing{i, full}), full, "after %d bytes", i)
-		require.ErrorIs(t, o.Save(&failing{i, nil}), io.ErrShortWrite, "after %d bytes", i)
-	}
-	require.NoError(t, o.Save(&failing{size, full}))
-	require.Equal(t, before, everything(o))
-
-	big, err := New(Options{}, Group{Default(), []Param{{Name: "w", Value: make([]float32, 300<<10)}}}) // goes past the buffer
-	require.NoError(t, err)
-	size = len(saved(t, big))
-	for _, i := range []int{0, 1 << 10, checkpoint.BufferSize, checkpoint.BufferSize + 1, checkpoint.ChunkSize, 1 << 20, size - 1} {
-		require.ErrorIs(t, big.Save(&failing{i, full}), full, "after %d bytes", i)
-		require.ErrorIs(t, big.Save(&failing{i, nil}), io.ErrShortWrite, "after %d bytes", i)
-	}
-}
-
-// Save refuses what Load would not take.
-func TestCheckpointSaveErrors(t *testing.T) {
-	for name, c := range map[string]struct {
-		spoil func(o *Optimizer)
-		want  error
-	}{
-		"T":         {func(o *Optimizer) { o.State("a").T = math.MaxInt64 + 1 }, ErrCheckpoint},
-		"config":    {func(o *Optimizer) { o.Groups[1].Config.Beta1 = 1 }, ErrConfig},
-		"scale":     {func(o *Optimizer) { o.GradScale = 0 }, ErrConfig},
-		"M":         {func(o *Optimizer) { o.State("a").M = nil }, ErrLength},
-		"V":         {func(o *Optimizer) { o.State("a").V = nil }, ErrLength},
-		"VMax":      {func(o *Optimizer) { o.State("a").VMax = nil }, ErrLength},
-		"VMax of b": {func(o *Optimizer) { o.State("b").VMax = make([]float32, 2) }, ErrLength},
-		"Value":     {func(o *Optimizer) { o.Groups[0].Params[0].Value = nil }, ErrLength},
-		"name":      {func(o *Optimizer) { o.Groups[0].Params[0].Name = "z" }, ErrParams},
-		"group":     {func(o *Optimizer) { o.Groups = o.Groups[:2] }, ErrParams},
-		"more":      {func(o *Optimizer) { o.Groups = append(o.Groups, o.Groups[0]) }, ErrParams},
-	} {
-		o := newSmall(t)
-		c.spoil(o)
-		var b bytes.Buffer
-		require.ErrorIs(t, o.Save(&b), c.want, name)
-		assert.Zero(t, b.Len(), name)
-		path := filepath.Join(t.TempDir(), "checkpoint")
-		require.ErrorIs(t, o.SaveFile(path), c.want, name)
-		assert.NoFileExists(t, path+".tmp")
-		assert.NoFileExists(t, path)
-	}
-	o := newSmall(t)
-	o.State("a").T = math.MaxInt64
-	file := saved(t, o)
-	require.NoError(t, o.Load(bytes.NewReader(file)))
-	assert.EqualValues(t, uint64(math.MaxInt64), o.State("a").T)
 }
 
 func BenchmarkCheckpoint(b *testing.B) {

@@ -12,7 +12,8 @@ import (
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
-// Keys of the metadata. The checksum sorts first, and so stands at a fixed place of what is written.
+// Keys of the metadata. The checksum sorts first, and so stands at a fixed place of what is
+// written.
 const (
 	KeyPrefix = "adam."
 	KeySum    = "adam.crc32"
@@ -106,7 +107,8 @@ type Data struct {
 // FloatsOf returns the data of a flat tensor.
 func FloatsOf(key string, floats []float32) Data {
 	shape := []int64{int64(len(floats))}
-	return Data{Tensor: safetensors.Tensor{Name: key, DType: Float32s, Shape: shape}, Floats: floats}
+	return Data{Tensor: safetensors.Tensor{Name: key, DType: Float32s, Shape: shape},
+		Floats: floats}
 }
 
 // CountOf returns the data of a count.
@@ -114,16 +116,16 @@ func CountOf(key string, n uint64) Data {
 	return Data{Tensor: safetensors.Tensor{Name: key, DType: Int64s}, Count: n}
 }
 
-// Sort brings data into the order of safetensors' own writer: types of larger elements first, so that
-// everything is aligned, then by name.
+// Sort brings data into the order of safetensors' own writer: types of larger elements first, so
+// that everything is aligned, then by name.
 func Sort(data []Data) {
 	slices.SortFunc(data, func(a, b Data) int {
 		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name)) // "I64" > "F32"
 	})
 }
 
-// BigEndian says that the bytes of floats change their order between memory and file. Only a test sets
-// it.
+// BigEndian says that the bytes of floats change their order between memory and file. Only a test
+// sets it.
 var BigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 
 // bytesOf returns the memory of s.

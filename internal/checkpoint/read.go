@@ -16,13 +16,13 @@ import (
 	"github.com/fusedadam/adam/internal/safetensors"
 )
 
-// Limits are what a reader takes of a header. Whatever they are, it allocates less than four times the
-// header's size.
+// Limits are what a reader takes of a header. Whatever they are, it allocates less than four times
+// the header's size.
 type Limits struct {
 	Header  uint64 // bytes; 0 is MaxHeader
 	Tensors int    // -1: any number
-	// Name and Config, if given, refuse what stands in a group. With Name groups without tensors are
-	// dropped.
+	// Name and Config, if given, refuse what stands in a group. With Name groups without tensors
+	// are dropped.
 	Name   func(group int, name string) error
 	Config func(c Config) error
 }
@@ -80,8 +80,8 @@ var ownKeys = []string{KeySum, KeyFormat, KeyScale, KeyGroups, KeyStep}
 
 const newer = "is the checkpoint from a newer version of package adam?"
 
-// readHeader reads a header. It allocates little more than the header's size, but never more than eight
-// times what it has read already.
+// readHeader reads a header. It allocates little more than the header's size, but never more than
+// eight times what it has read already.
 func readHeader(r io.Reader, limit uint64) (string, error) {
 	if limit == 0 {
 		limit = MaxHeader
@@ -92,7 +92,7 @@ func readHeader(r io.Reader, limit uint64) (string, error) {
 	}
 	length := binary.LittleEndian.Uint64(prefix)
 	if length > limit {
-		return "", fmt.Errorf("its length is %d, want at most %d", length, limit)
+		return "", fmt.Errorf("its length is %d, %w %d", length, safetensors.ErrMore, limit)
 	}
 	shift := 0
 	for length>>shift > BufferSize {
@@ -125,7 +125,8 @@ func (r *Reader) metadata(own []safetensors.Meta, header string, limits *Limits)
 	}
 	switch f, ok := values[KeyFormat]; {
 	case !ok:
-		return fmt.Errorf("metadata %q is missing: this is no checkpoint of package adam", KeyFormat)
+		return fmt.Errorf("metadata %q is missing: this is no checkpoint of package adam",
+			KeyFormat)
 	case f != "1" && f != "2":
 		return fmt.Errorf(`%s = %s, want "1" or "2"; %s`, KeyFormat, safetensors.Quote(f), newer)
 	default:
@@ -151,8 +152,10 @@ func (r *Reader) metadata(own []safetensors.Meta, header string, limits *Limits)
 	}
 	var err error
 	step := values[KeyStep]
-	if r.T, err = strconv.ParseUint(step, 10, 64); err != nil || strconv.FormatUint(r.T, 10) != step {
-		return fmt.Errorf("%s = %s, want an integer from 0 to 2^64-1", KeyStep, safetensors.Quote(step))
+	if r.T, err = strconv.ParseUint(step, 10, 64); err != nil ||
+		strconv.FormatUint(r.T, 10) != step {
+		return fmt.Errorf("%s = %s, want an integer from 0 to 2^64-1", KeyStep,
+			safetensors.Quote(step))
 	}
 	scale := values[KeyScale]
 	err = safetensors.Parse(scale, func(p *safetensors.Parser) (err error) {
@@ -192,7 +195,8 @@ func (r *Reader) groups(text string, limits *Limits) error {
 		return p.List(func() error {
 			g, err := readGroup(p, func(name string) error {
 				if before, ok := groupOf[name]; ok {
-					return fmt.Errorf("%s is in group %d and in group %d", safetensors.Quote(name), before, i)
+					return fmt.Errorf("%s is in group %d and in group %d", safetensors.Quote(name),
+						before, i)
 				}
 				if limits.Name != nil {
 					if err := limits.Name(i, name); err != nil {
@@ -337,7 +341,8 @@ func (r *Reader) Skip(t safetensors.Tensor) error {
 // ErrSum is wrapped by the error of Close for a wrong checksum.
 var ErrSum = errors.New("checksum of the content")
 
-// Close checks that the file ends behind its data, and the checksum. It does not close the reader below.
+// Close checks that the file ends behind its data, and the checksum. It does not close the reader
+// below.
 func (r *Reader) Close() error {
 	switch _, err := r.r.ReadByte(); {
 	case err == nil:

@@ -34,8 +34,8 @@ type Source struct {
 	At   int64
 }
 
-// Encode returns the beginning of a checkpoint up to its data, with a blank checksum. The data stand in
-// the order given.
+// Encode returns the beginning of a checkpoint up to its data, with a blank checksum. The data
+// stand in the order given.
 func Encode(info *Info, data []Data) ([]byte, error) {
 	groups := slices.Clone(info.Groups)
 	for i := range groups {
@@ -85,8 +85,8 @@ func EncodeHead(metadata []safetensors.Meta, data []Data) ([]byte, error) {
 	return head, err
 }
 
-// Write writes a checkpoint that begins with head, which is from Encode, and puts the checksum into it.
-// The checksum stands before the data, so Write reads the data twice.
+// Write writes a checkpoint that begins with head, which is from Encode, and puts the checksum into
+// it. The checksum stands before the data, so Write reads the data twice.
 func Write(w io.Writer, head []byte, data []Data) error {
 	sum := crc32.ChecksumIEEE(head[safetensors.Prefix:])
 	written := sum
@@ -122,8 +122,8 @@ func WriteData(w io.Writer, head []byte, data []Data, show func(chunk []byte)) e
 	return err
 }
 
-// A strictWriter makes an error of what a writer has left unwritten without one, which bufio tries for
-// ever.
+// A strictWriter makes an error of what a writer has left unwritten without one, which bufio tries
+// for ever.
 type strictWriter struct{ w io.Writer }
 
 func (s strictWriter) Write(b []byte) (int, error) {
@@ -136,8 +136,8 @@ func (s strictWriter) Write(b []byte) (int, error) {
 
 func sumString(sum uint32) string { return fmt.Sprintf("%08x", sum) }
 
-// eachChunk calls f with the bytes of data as they stand in the file, until it returns an error. f may
-// not keep them. They are copies: what f sums up is what it writes, even if the memory changes
+// eachChunk calls f with the bytes of data as they stand in the file, until it returns an error. f
+// may not keep them. They are copies: what f sums up is what it writes, even if the memory changes
 // meanwhile.
 func eachChunk(data []Data, f func(chunk []byte) error) error {
 	buffer := make([]byte, ChunkSize)

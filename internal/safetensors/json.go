@@ -11,9 +11,9 @@ import (
 	"unsafe"
 )
 
-// A Parser reads a JSON text token by token. Unlike json.Unmarshal it takes nothing but what it is asked
-// for: no key twice or in other case, no null, no missing or unknown members. Strings without escapes are
-// parts of the text.
+// A Parser reads a JSON text token by token. Unlike json.Unmarshal it takes nothing but what it is
+// asked for: no key twice or in other case, no null, no missing or unknown members. Strings without
+// escapes are parts of the text.
 type Parser struct {
 	text string
 	at   int
@@ -102,8 +102,8 @@ func (p *Parser) sequence(from, to byte, element func() error) error {
 	return nil
 }
 
-// Object reads an object and calls member at each value. With keys, these are the members that it must
-// have, and no others.
+// Object reads an object and calls member at each value. With keys, these are the members that it
+// must have, and no others.
 func (p *Parser) Object(keys []string, member func(key string) error) error {
 	var seen map[string]bool
 	var has uint64 // of keys
@@ -136,8 +136,8 @@ func (p *Parser) Object(keys []string, member func(key string) error) error {
 	return nil
 }
 
-// members reads an object and calls member at each value. It does not notice keys that are there twice,
-// and so remembers nothing.
+// members reads an object and calls member at each value. It does not notice keys that are there
+// twice, and so remembers nothing.
 func (p *Parser) members(member func(key string) error) error {
 	return p.sequence('{', '}', func() error {
 		key, err := p.String()

@@ -1,8 +1,9 @@
-// Package safetensors writes and reads the headers of safetensors files, strictly: whatever is not as the
-// format says, or is there twice, is an error. The data are left to the caller, who streams them.
+// Package safetensors writes and reads the headers of safetensors files, strictly: whatever is not
+// as the format says, or is there twice, is an error. The data are left to the caller, who streams
+// them.
 //
-// A file is the length of the header (8 bytes, little-endian), the header (JSON), and the data of the
-// tensors without gaps.
+// A file is the length of the header (8 bytes, little-endian), the header (JSON), and the data of
+// the tensors without gaps.
 package safetensors
 
 import (
@@ -67,9 +68,9 @@ func dimensionsError(n int) error {
 	return fmt.Errorf("shape of %d dimensions, want at most %d", n, maxDimensions)
 }
 
-// Encode returns the beginning of a file up to its data: the prefix and the header, which is padded with
-// spaces to a multiple of 8 bytes. Metadata and tensors stand in the order given, and so do the data:
-// Encode sets From and To.
+// Encode returns the beginning of a file up to its data: the prefix and the header, which is padded
+// with spaces to a multiple of 8 bytes. Metadata and tensors stand in the order given, and so do
+// the data: Encode sets From and To.
 func Encode(metadata []Meta, tensors []Tensor) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, Prefix))
 	separator := "{"
@@ -128,12 +129,16 @@ func writeJSON(b *bytes.Buffer, v any) {
 	b.Write(j)
 }
 
-// shortest is the length of the shortest entry of a header: "":{"dtype":"U8","shape":[],"data_offsets":[0,0]},
+// shortest is the length of the shortest entry of a header:
+// "":{"dtype":"U8","shape":[],"data_offsets":[0,0]},
 const shortest = 50
 
-// Decode reads a header, which begins behind the prefix. It returns the tensors in the order of their
-// data, at most as many as given if that is not negative, and calls keep with the metadata. It allocates
-// less than three times the header's size, beside what keep allocates.
+// ErrMore is wrapped by the errors for what exceeds a limit that the caller has set.
+var ErrMore = errors.New("more than")
+
+// Decode reads a header, which begins behind the prefix. It returns the tensors in the order of
+// their data, at most as many as given if that is not negative, and calls keep with the metadata.
+// It allocates less than three times the header's size, beside what keep allocates.
 func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) {
 	room := len(header)/shortest + 1
 	if most >= 0 {
@@ -160,7 +165,7 @@ func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) 
 				})
 			}
 			if len(d.tensors) == most {
-				return p.fault("%s: there are more than %d tensors", Quote(name), most)
+				return p.fault("%s: there are %w %d tensors", Quote(name), ErrMore, most)
 			}
 			return d.tensor(p, name)
 		})
@@ -176,12 +181,14 @@ func Decode(header string, most int, keep func(m Meta) error) ([]Tensor, error) 
 		}
 	}
 	slices.SortFunc(tensors, func(a, b Tensor) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To),
+			cmp.Compare(a.Name, b.Name))
 	})
 	at := int64(0)
 	for _, t := range tensors {
 		if t.From != at {
-			return nil, fmt.Errorf("%s: data begin at %d, those before end at %d", Quote(t.Name), t.From, at)
+			return nil, fmt.Errorf("%s: data begin at %d, those before end at %d", Quote(t.Name),
+				t.From, at)
 		}
 		at = t.To
 	}
@@ -228,7 +235,8 @@ func (d *decoder) tensor(p *Parser, name string) error {
 		err = fmt.Errorf("%d data_offsets, want 2", ends)
 	}
 	if from, to := d.offsets[0], d.offsets[1]; err == nil && (from > to || to-from != size) {
-		err = fmt.Errorf("data_offsets %v, but %s of shape %v takes %d bytes", d.offsets, t.DType, t.Shape, size)
+		err = fmt.Errorf("data_offsets %v, but %s of shape %v takes %d bytes", d.offsets, t.DType,
+			t.Shape, size)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", Quote(name), err)

@@ -64,7 +64,8 @@ func TestEmpty(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	for _, tensors := range [][]Tensor{
 		{{Name: "a", DType: "F32", Shape: []int64{1 << 31, 1 << 31}}},
-		{{Name: "a", DType: "F64", Shape: []int64{math.MaxInt64 / 8}}, {Name: "b", DType: "F64", Shape: []int64{1}}},
+		{{Name: "a", DType: "F64", Shape: []int64{math.MaxInt64 / 8}},
+			{Name: "b", DType: "F64", Shape: []int64{1}}},
 		{{Name: "a", DType: "F32", Shape: []int64{-1}}},
 		{{Name: "a", DType: "F4", Shape: []int64{1}}},
 		{{Name: "a", DType: "U8", Shape: make([]int64, 65)}},
@@ -77,9 +78,13 @@ func TestTooLarge(t *testing.T) {
 // Decode never panics, and what it takes has the offsets and sizes that it should.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
-		`{}`, ` {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} `, `{"__metadata__":{"a":"b"},"a":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}`,
-		`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}`,
-		`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, `[]`, `null`, `{"a":null}`, ``,
+		`{}`, ` {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} `,
+		`{"__metadata__":{"a":"b"},"a":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}`,
+		`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},` +
+			`"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}`,
+		`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},` +
+			`"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`,
+		`[]`, `null`, `{"a":null}`, ``,
 		strings.Repeat("[", 100),
 	} {
 		f.Add([]byte(s))
@@ -90,7 +95,8 @@ func FuzzDecode(f *testing.F) {
 		var v any
 		if err == nil {
 			require.NoError(t, json.Unmarshal([]byte(raw), &v))
-		} else if known(err.Error(), "twice", "levels", "surrogate", "out of range", "UTF-8") == "" {
+		} else if known(err.Error(), "twice", "levels", "surrogate", "out of range",
+			"UTF-8") == "" {
 			require.False(t, json.Valid(header), "%v", err)
 		}
 		metadata, tensors, err := decode(header)
@@ -130,10 +136,14 @@ func known(text string, words ...string) string {
 // The parser takes what encoding/json takes, to the same values, and refuses the rest.
 func TestParserAgrees(t *testing.T) {
 	for _, text := range []string{
-		`{}`, `[]`, ` [ 1 , 2 ] `, `[1,]`, `[,1]`, `[1 2]`, `{"a":1,}`, `{"a" 1}`, `{a:1}`, `{1:1}`, `[1}`, `{"a":1]`, `[`, `{`, `"`, `"a`,
-		`"a\`, `"a\"`, `1`, `-1`, `-`, `01`, `1.`, `.5`, `1.5`, `1e5`, `1e`, `1e+`, `1E-5`, `+1`, `0x1`, `1.5.5`, `-0`, `NaN`,
-		`true`, `false`, `null`, `tru`, `truee`, `nul`, `True`, `""`, `"\"\\\/\b\f\n\r\t"`, `"\x"`, `"\u00e9\ud83d\ude00"`,
-		`"\u00g0"`, `"\u00"`, "\"\x01\"", "\"a\\n\x01\"", "\"\u007f\"", "1\v", "1 1", "[1]x", "\x00", "1\x00", `"\u+123"`, ``, ` `,
+		`{}`, `[]`, ` [ 1 , 2 ] `, `[1,]`, `[,1]`, `[1 2]`, `{"a":1,}`,
+		`{"a" 1}`, `{a:1}`, `{1:1}`, `[1}`, `{"a":1]`, `[`, `{`, `"`, `"a`,
+		`"a\`, `"a\"`, `1`, `-1`, `-`, `01`, `1.`, `.5`, `1.5`, `1e5`,
+		`1e`, `1e+`, `1E-5`, `+1`, `0x1`, `1.5.5`, `-0`, `NaN`,
+		`true`, `false`, `null`, `tru`, `truee`, `nul`, `True`,
+		`""`, `"\"\\\/\b\f\n\r\t"`, `"\x"`, `"\u00e9\ud83d\ude00"`,
+		`"\u00g0"`, `"\u00"`, "\"\x01\"", "\"a\\n\x01\"", "\"\u007f\"",
+		"1\v", "1 1", "[1]x", "\x00", "1\x00", `"\u+123"`, ``, ` `,
 		`{"a":{"b":[{"c":null}]}}`, `["\u0022"]`, "\ufeff1",
 	} {
 		var raw, got string
@@ -144,13 +154,18 @@ func TestParserAgrees(t *testing.T) {
 			continue
 		}
 		assert.Equal(t, strings.TrimSpace(text), raw)
-		if err := Parse(text, func(p *Parser) (err error) { got, err = p.String(); return err }); err == nil {
+		if err := Parse(text, func(p *Parser) (err error) {
+			got,
+				err = p.String()
+			return err
+		}); err == nil {
 			var want string
 			require.NoError(t, json.Unmarshal([]byte(text), &want))
 			assert.Equal(t, want, got)
 		}
 	}
-	for _, text := range []string{`"\ud800"`, `"\ud800x"`, `"\ud800\u0041"`, `"\udc00\ud800"`, strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+	for _, text := range []string{`"\ud800"`, `"\ud800x"`, `"\ud800\u0041"`, `"\udc00\ud800"`,
+		strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
 		err := Parse(text, func(p *Parser) error { _, err := p.Raw(); return err })
 		assert.Error(t, err, text)
 	}
