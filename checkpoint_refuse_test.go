@@ -221,6 +221,11 @@ func TestCheckpointRefuses(t *testing.T) {
 		o := newTarget(t, Options{SaveParams: true})
 		refuses(t, o, everything(o), bytes.NewReader(file), "moving average", "EMADecay")
 	})
+	t.Run("parameters of some", func(t *testing.T) {
+		o := newTarget(t, Options{EMADecay: 0.5}) // although nobody wants them
+		some := edit(t, file, `"param.b"`, `"state.b.max_exp_avg_sq"`)
+		refuses(t, o, everything(o), bytes.NewReader(some), "param.b", "missing")
+	})
 	t.Run("no parameters", func(t *testing.T) {
 		s := newSaved(t, Options{EMADecay: 0.5}, smallConfigs(), smallTensors)
 		refuses(t, o, before, bytes.NewReader(saved(t, s)), "no parameters", "SaveParams")

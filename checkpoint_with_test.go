@@ -233,7 +233,7 @@ func TestLoadWithConfigs(t *testing.T) {
 	source := trained(t, all, DefaultW(), "a", "b")
 	source.Groups[1].Config = own
 	file := saved(t, source)
-	together := Group{Config: DefaultW()}
+	together := Group{Config: Default()} // neither tensor's
 	for _, name := range []string{"a", "b"} {
 		together.Params = append(together.Params, Param{Name: name, Value: make([]float32, 3)})
 	}
@@ -243,7 +243,7 @@ func TestLoadWithConfigs(t *testing.T) {
 		"LoadOptions.KeepConfigs")
 	loaded := loadWith(t, o, file, LoadOptions{KeepConfigs: true})
 	assert.Equal(t, Loaded{Restored: []string{"a", "b"}, KeptConfigs: []int{0}}, loaded)
-	assert.Equal(t, DefaultW(), o.Groups[0].Config)
+	assert.Equal(t, Default(), o.Groups[0].Config)
 
 	o = trained(t, all, own, "a", "b")
 	loaded = loadWith(t, o, file, LoadOptions{KeepConfigs: true})
