@@ -467,5 +467,4 @@ func (t *tensor) restore(from *tensor) {
 	} else {
 		t.average = from.average
 	}
-	t.place = place{} // The new memory is to be checked, even if it lies where the old one lay.
 }
