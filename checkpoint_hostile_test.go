@@ -75,9 +75,10 @@ func hostile(size int) map[string]string {
 			""),
 		"number": header("", strings.Replace(group(""), "[0,0]", "["+fill("9")+"]", 1),
 			""),
-		"all":      header("", group(strings.Join(names, ",")), many),
-		"not JSON": fill("\xff"),
-		"space":    fill(" "),
+		"all":        header("", group(strings.Join(names, ",")), many),
+		"bare words": fill(`"data_offsets"`),
+		"not JSON":   fill("\xff"),
+		"space":      fill(" "),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/safetensors"
@@ -188,7 +189,7 @@ func (l *loader) place(group int, name string) error {
 		return fmt.Errorf("group %d holds %w", group, err)
 	}
 	if i < 0 {
-		l.did.Left = append(l.did.Left, name)
+		l.did.Left = append(l.did.Left, strings.Clone(name)) // which lies in the header
 	}
 	return nil
 }
