@@ -170,6 +170,8 @@ func TestCheckpointRefuses(t *testing.T) {
 			[]string{"GradScale = 1e+300"}},
 		{"no checksum", `"adam.crc32"`, `"crc32"`, []string{"adam.crc32", "missing"}},
 		{"no metadata", `"__metadata__"`, `"__metadata"`, []string{"dtype"}},
+		{"all metadata twice", `"__metadata__":{`, `"__metadata__":{},"__metadata__":{`,
+			[]string{"__metadata__", "twice"}},
 		{"half of a pair", `"adam.step":"3"`, `"adam.step":"3","x":"\ud800"`,
 			[]string{"surrogate", "JSON"}},
 		{"bytes that are no text", `"adam.step":"3"`, "\"adam.step\":\"3\",\"x\":\"\xff\"",
