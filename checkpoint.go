@@ -36,7 +36,7 @@ func (o *Optimizer) Save(w io.Writer) error {
 }
 
 func (o *Optimizer) save(w io.Writer) error {
-	info := checkpoint.Info{Format: 1, T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
+	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
 	data, err := o.data(&info)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (o *Optimizer) save(w io.Writer) error {
 	return nil
 }
 
-// data returns what Save writes, and adds the groups and the format to info.
+// data returns what Save writes, and adds the groups to info.
 func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	if err := o.checkConfigs(); err != nil {
 		return nil, err
@@ -69,7 +69,6 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		}
 	}
 	var list []checkpoint.Data
-	averages := 0
 	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
 		add := func(what checkpoint.Piece, floats []float32) {
 			list = append(list, checkpoint.FloatsOf(what.Key(t.name), floats))
@@ -92,16 +91,12 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		}
 		if t.begun {
 			add(checkpoint.EMA, t.average)
-			averages++
 		}
 		if o.Options.SaveParams {
 			add(checkpoint.Value, p.Value)
 		}
 		return nil
 	})
-	if averages > 0 && averages < len(o.tensors) || len(o.Metadata) > 0 {
-		info.Format = 2
-	}
 	checkpoint.Sort(list)
 	return list, err
 }

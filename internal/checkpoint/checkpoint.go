@@ -89,7 +89,7 @@ type Group struct {
 
 // Info is what a checkpoint says beside its tensors.
 type Info struct {
-	Format    int
+	Format    int // 1 or 2
 	T         uint64
 	GradScale float64
 	Groups    []Group

@@ -21,7 +21,8 @@ func TestKeys(t *testing.T) {
 			assert.Equal(t, name, tensor)
 		}
 	}
-	for _, key := range []string{"", "a", "state.", "state.a", "state.a.", "state.a.param", "states.a.step"} {
+	for _, key := range []string{
+		"", "a", "state.", "state.a", "state.a.", "state.a.param", "states.a.step"} {
 		_, _, ok := ParseKey(key)
 		assert.False(t, ok, key)
 	}
@@ -37,7 +38,7 @@ func TestWithoutAnOptimizer(t *testing.T) {
 	}
 	config := Config{LR: 1e-3, Betas: [2]float64{0.9, 0.999}, Eps: 1e-8, AMSGrad: true}
 	info := Info{
-		Format: 2, T: math.MaxUint64, GradScale: 0.5, Metadata: map[string]string{"k": "v"},
+		T: math.MaxUint64, GradScale: 0.5, Metadata: map[string]string{"k": "v"},
 		Groups: []Group{{config, []string{"a"}}, {Config: Config{}}},
 	}
 	source := Data{
@@ -48,6 +49,7 @@ func TestWithoutAnOptimizer(t *testing.T) {
 	Sort(data)
 	head, err := Encode(&info, data)
 	require.NoError(t, err)
+	assert.Equal(t, 2, info.Format, "it has metadata")
 	var file bytes.Buffer
 	require.NoError(t, Write(&file, head, data))
 

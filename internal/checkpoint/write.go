@@ -35,7 +35,7 @@ type Source struct {
 }
 
 // Encode returns the beginning of a checkpoint up to its data, with a blank checksum. The data
-// stand in the order given.
+// stand in the order given. Encode sets Format.
 func Encode(info *Info, data []Data) ([]byte, error) {
 	groups := slices.Clone(info.Groups)
 	for i := range groups {
@@ -48,6 +48,7 @@ func Encode(info *Info, data []Data) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	info.Format = format(info, data)
 	metadata := []safetensors.Meta{
 		{Key: KeySum, Value: blank},
 		{Key: KeyFormat, Value: strconv.Itoa(info.Format)},
@@ -70,6 +71,20 @@ func Encode(info *Info, data []Data) ([]byte, error) {
 		metadata = append(metadata, safetensors.Meta{Key: key, Value: value})
 	}
 	return EncodeHead(metadata, data)
+}
+
+// format returns 2 where the file has metadata of the user, or averages of some tensors only.
+func format(info *Info, data []Data) int {
+	var count [Pieces]int
+	for i := range data {
+		if p, _, ok := ParseKey(data[i].Name); ok {
+			count[p]++
+		}
+	}
+	if len(info.Metadata) > 0 || count[EMA] > 0 && count[EMA] < count[Step] {
+		return 2
+	}
+	return 1
 }
 
 // EncodeHead returns the beginning of any safetensors file of data. It sets From and To of data.
