@@ -53,8 +53,8 @@ type LoadOptions struct {
 	KeepConfigs bool
 }
 
-// Loaded is what [Optimizer.LoadWith] did with a file. Names are those of the optimizer, in the order
-// of Groups, and in Left those of the file, in its order.
+// Loaded is what [Optimizer.LoadWith] did with a file. Names are those of the optimizer, in the
+// order of Groups, and in Left those of the file, in its order.
 type Loaded struct {
 	Restored []string // tensors that have their state from the file
 	New      []string // tensors that the file does not have: as they were before

@@ -54,8 +54,8 @@ func ExampleOptimizer_LoadWith() {
 	// Output: [module.w] 10
 }
 
-// A pretrained body gets a larger head, with a learning rate of its own. The checkpoint's head is left
-// out, as it has another size, and the new one begins at its first step.
+// A pretrained body gets a larger head, with a learning rate of its own. The checkpoint's head is
+// left out, as it has another size, and the new one begins at its first step.
 func ExampleOptimizer_LoadWith_grownHead() {
 	old := newOptimizer(tensor("body", 4), tensor("head", 2))
 	defer old.Close()

@@ -28,8 +28,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What stands in another file is copied from there, whatever the shape, and what has been written is
-// read without an optimizer.
+// What stands in another file is copied from there, whatever the shape, and what has been written
+// is read without an optimizer.
 func TestWithoutAnOptimizer(t *testing.T) {
 	const n = 300_000 // more than a buffer
 	large := make([]float32, n)
