@@ -423,11 +423,11 @@ func (l *loader) data(saved safetensors.Tensor) error {
 	return l.r.Floats(to)
 }
 
-// commit makes the checkpoint the state of the optimizer. Nothing can fail here.
+// commit makes the checkpoint the state of the optimizer. Nothing can fail here but the memory of
+// the caller, so the counters come last.
 func (l *loader) commit() {
 	o := l.o
-	o.T, o.GradScale, o.normed = l.r.T, l.r.GradScale, false
-	o.Metadata = l.r.Metadata
+	o.normed = false
 	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
@@ -443,6 +443,7 @@ func (l *loader) commit() {
 			i++
 		}
 	}
+	o.T, o.GradScale, o.Metadata = l.r.T, l.r.GradScale, l.r.Metadata
 }
 
 // restore gives t what was loaded: new slices, but copies where the memory is the caller's.
@@ -451,7 +452,6 @@ func (t *tensor) restore(from *tensor) {
 	if t.given == nil {
 		*t.State = *from.State
 	} else {
-		t.T = from.T
 		copy(t.M, from.M)
 		copy(t.V, from.V)
 		switch {
@@ -462,6 +462,7 @@ func (t *tensor) restore(from *tensor) {
 		default:
 			t.VMax = from.VMax
 		}
+		t.T = from.T
 	}
 	if t.lent {
 		copy(t.average, from.average)
