@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fusedadam/adam/internal/golden"
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -69,5 +70,71 @@ func TestOptionsTorch(t *testing.T) {
 		}
 		t.Logf("%+v: largest error %.2g of max(|p|, LR)", o, worst)
 		assert.LessOrEqual(t, worst, golden.Bound)
+	}
+}
+
+// Thousands of steps beside real PyTorch, whose errors add up: ours are at most golden.MaxRatio
+// times as large, for gradients that alternate in sign, decay, do both, or are noise.
+func TestLongRunTorch(t *testing.T) {
+	const steps, every, n = 5000, 500, 64
+	alternate := func(step int) float64 { return 1 - 2*float64(step%2) }
+	decay := func(step int) float64 { return math.Exp(-float64(step) / 250) } // to 2·10⁻⁹
+	kinds := []struct {
+		name string
+		g    func(step int, size, noise float64) float64
+	}{
+		{"alternating", func(k int, a, z float64) float64 { return a * alternate(k) * (1 + z/8) }},
+		{"decaying", func(k int, a, z float64) float64 { return a * decay(k) * (1 + z/8) }},
+		{"both", func(k int, a, z float64) float64 { return a * decay(k) * alternate(k) * (1 + z/8) }},
+		{"noise", func(_ int, a, z float64) float64 { return a * z }},
+	}
+	decoupled, l2, amsgrad := DefaultW(), Default(), DefaultW()
+	decoupled.LR, l2.WeightDecay, amsgrad.AMSGrad = 1e-2, 1e-2, true
+	for _, c := range []Config{Default(), decoupled, l2, amsgrad} {
+		r := rand.New(rand.NewPCG(3, 4))
+		params, grads := make([][]float32, len(kinds)), make([][][]float32, steps)
+		for step := range grads {
+			grads[step] = make([][]float32, len(kinds))
+		}
+		for i, kind := range kinds {
+			for range n {
+				params[i] = append(params[i], float32(r.NormFloat64()))
+				size := math.Exp2(-20 * r.Float64())
+				for step := range grads {
+					g := kind.g(step, size, r.NormFloat64())
+					grads[step][i] = append(grads[step][i], float32(g))
+				}
+			}
+		}
+		input, err := json.Marshal(map[string]any{"params": params, "grads": grads, "scale": 1,
+			"lr": c.LR, "decay": c.WeightDecay, "l2": !c.Decoupled, "amsgrad": c.AMSGrad,
+			"every": every})
+		require.NoError(t, err)
+		var torch struct{ Stored [][][]float32 }
+		out := python(t, bytes.NewReader(input), "testdata/torch_options.py")
+		require.NoError(t, json.Unmarshal(out, &torch))
+		require.Len(t, torch.Stored, steps/every)
+
+		for i, kind := range kinds {
+			var errors golden.Errors
+			worst := 0.0
+			p, s, exact := params[i], NewState(n, c), golden.NewExact(params[i])
+			for step := range grads {
+				g := grads[step][i]
+				require.NoError(t, s.Step(p, g, c))
+				exact.Step(g, operands.Config(c))
+				if (step+1)%every != 0 {
+					continue
+				}
+				for j, x := range torch.Stored[step/every][i] {
+					errors.Add(exact.P[j], p[j], x, c.LR)
+					worst = max(worst, math.Abs(float64(p[j]-x))/max(math.Abs(float64(x)), c.LR))
+				}
+			}
+			assert.NoError(t, errors.Check(), "%s, %+v", kind.name, c)
+			ours, theirs := errors.RMS()
+			t.Logf("%-11s %+v: %.2g from exact arithmetic, torch %.2g (%.2f times); "+
+				"at most %.2g from torch", kind.name, c, ours, theirs, ours/theirs, worst)
+		}
 	}
 }
