@@ -33,9 +33,9 @@ func TestPyTorchTrajectories(t *testing.T) {
 		assert.Len(t, cases, 123) // what the archive holds
 		assert.Equal(t, 42265, total.Values)
 		assert.Equal(t, 18070, total.Exact)
-		t.Logf("%d trajectories, %d parameters within %.2g of max(|p|, LR), %d moments to the bit; "+
-			"at most %.2f times as far from exact arithmetic as torch (%s)", len(cases),
-			total.Values, total.MaxError, total.Exact, ratio, furthest)
+		t.Logf("%d trajectories, %d parameters within %.2g of max(|p|, LR), "+
+			"%d moments to the bit; at most %.2f times as far from exact arithmetic as torch (%s)",
+			len(cases), total.Values, total.MaxError, total.Exact, ratio, furthest)
 	})
 }
 

@@ -1,5 +1,5 @@
-# Steps of real PyTorch with clipping, loss scaling and a moving average, or a long run whose parameters
-# are stored now and then, for torch_options_test.go:
+# Steps of real PyTorch with clipping, loss scaling and a moving average, or a long run whose
+# parameters are stored now and then, for torch_options_test.go:
 #
 #   torch_options.py < input > output, both JSON; exit 77 without torch
 import json
@@ -15,7 +15,8 @@ torch.set_num_threads(1)
 case = json.load(sys.stdin)
 params = [torch.nn.Parameter(torch.tensor(p, dtype=torch.float32)) for p in case["params"]]
 kind = torch.optim.Adam if case.get("l2") else torch.optim.AdamW
-optimizer = kind(params, lr=case["lr"], weight_decay=case["decay"], amsgrad=case.get("amsgrad", False))
+optimizer = kind(params, lr=case["lr"], weight_decay=case["decay"],
+                 amsgrad=case.get("amsgrad", False))
 average, norms, stored = [p.detach().clone() for p in params], [], []
 for step, grads in enumerate(case["grads"]):
     for p, g in zip(params, grads):
@@ -34,5 +35,5 @@ for step, grads in enumerate(case["grads"]):
             a.copy_(p.detach())
         else:
             a.lerp_(p.detach(), 1 - case["ema"])
-json.dump({"params": [p.tolist() for p in params], "average": [a.tolist() for a in average], "norms": norms,
-           "stored": stored}, sys.stdout)
+json.dump({"params": [p.tolist() for p in params], "average": [a.tolist() for a in average],
+           "norms": norms, "stored": stored}, sys.stdout)

@@ -33,7 +33,7 @@ func widen(s []float32) []float64 {
 	return w
 }
 
-// Step makes one step in torch's order of operations, with the constants as torch has them: float64.
+// Step makes one step in torch's order of operations. The constants are float64, as torch has them.
 func (e *Exact) Step(grad []float32, c operands.Config) {
 	e.t++
 	q1, q2 := 1-math.Pow(c.Beta1, float64(e.t)), 1-math.Pow(c.Beta2, float64(e.t))
@@ -75,9 +75,9 @@ const (
 	Floor = 0x1p-24
 )
 
-// Errors collects the distances of adam's and of torch's parameters from the exact ones, as multiples
-// of max(|p|, LR) with the exact p. A single element says little, as either may round to the exact
-// value by chance, so that [Errors.Check] compares root mean squares.
+// Errors collects the distances of adam's and of torch's parameters from the exact ones, as
+// multiples of max(|p|, LR) with the exact p. A single element says little: either side may hit the
+// exact value by chance. So [Errors.Check] compares root mean squares.
 type Errors struct {
 	n           int
 	ours, torch float64 // sums of squares

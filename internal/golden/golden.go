@@ -1,5 +1,5 @@
-// Package golden holds trajectories of real PyTorch optimizers (torch.optim.Adam and AdamW 1.13.1 on
-// CPU) and compares the steps of package adam with them. testdata/README.md describes the data.
+// Package golden holds trajectories of real PyTorch optimizers (torch.optim.Adam and AdamW 1.13.1
+// on CPU) and compares the steps of package adam with them. testdata/README.md describes the data.
 package golden
 
 import (
@@ -25,10 +25,11 @@ type Case struct {
 }
 
 type tensor struct {
-	start     snapshot
-	config    func(step int) operands.Config
-	gradient  func(step int, p []float32) []float32 // nil result: torch had no gradient and left the tensor alone
-	snapshots map[int]snapshot                      // by step, counted from 1; not all are stored
+	start  snapshot
+	config func(step int) operands.Config
+	// gradient returns nil where torch had no gradient and left the tensor alone.
+	gradient  func(step int, p []float32) []float32
+	snapshots map[int]snapshot // by step, counted from 1; not all are stored
 }
 
 type snapshot struct {
@@ -44,7 +45,7 @@ const Bound = 2e-6
 type Result struct {
 	Values   int     // parameters compared
 	Exact    int     // moments compared to the bit
-	MaxError float64 // largest difference of a parameter from torch's, as a multiple of max(|p|, LR)
+	MaxError float64 // largest difference from a parameter of torch, in units of max(|p|, LR)
 	Errors   Errors  // of adam and of torch, against exact arithmetic
 }
 
@@ -65,10 +66,11 @@ func Cases() ([]Case, error) {
 	return cases, nil
 }
 
-// Check replays the case and compares every stored value. Parameters must be within [Bound] of torch's,
-// NaN and Inf in the same places, and no further from exact arithmetic than [Errors.Check] accepts. The
-// moments of a case without FMA must have torch's bits, as long as the gradient does not see the parameter
-// (no L2 decay) and the element has never had a subnormal moment, which adam stores as zero.
+// Check replays the case and compares every stored value. Parameters must be within [Bound] of
+// torch's, NaN and Inf in the same places, and no further from exact arithmetic than [Errors.Check]
+// accepts. The moments of a case without FMA must have torch's bits, as long as the gradient does
+// not see the parameter (no L2 decay) and the element has never had a subnormal moment, which adam
+// stores as zero.
 func (c *Case) Check(step operands.Step) (Result, error) {
 	var r Result
 	for j := range c.tensors {
@@ -104,7 +106,7 @@ func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
 		}
 		sameBits := c.exact && (config.WeightDecay == 0 || config.Decoupled)
 		for i := range p {
-			e := distance(p[i], want.p[i], config.LR)
+			e := Distance(p[i], want.p[i], config.LR)
 			r.Values++
 			r.MaxError = max(r.MaxError, e)
 			if !(e <= Bound) {
@@ -132,9 +134,9 @@ func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
 	return nil
 }
 
-// distance returns |got-want| / max(|want|, lr): 0 where both are the same Inf or NaN, NaN or Inf where
-// only one is.
-func distance(got, want float32, lr float64) float64 {
+// Distance returns |got-want| / max(|want|, lr): 0 where both are the same Inf or NaN, NaN or Inf
+// where only one is.
+func Distance(got, want float32, lr float64) float64 {
 	g, w := float64(got), float64(want)
 	if g == w || g != g && w != w {
 		return 0
