@@ -11,18 +11,32 @@ import (
 // show: what adam and torch would both arrive at if they did not round.
 type Exact struct {
 	P          []float64
+	constants  Constants
 	t          uint64
 	m, v, vmax []float64
 }
 
+// Constants says what an exact step takes for Beta1, 1-Beta1, Beta2, 1-Beta2, 1-LR·WeightDecay and
+// WeightDecay.
+type Constants int
+
+const (
+	// Given are the constants as float64.
+	Given Constants = iota
+	// Rounded are the same as float32, as both adam and torch use them. Over thousands of steps
+	// that is most of the distance from Given, and it would hide the rounding of the operations.
+	Rounded
+)
+
 // NewExact begins at the given values, with moments of zero.
-func NewExact(p []float32) *Exact {
+func NewExact(p []float32, constants Constants) *Exact {
 	zeros := make([]float32, len(p))
-	return newExact(snapshot{p: p, m: zeros, v: zeros, vmax: zeros})
+	return newExact(snapshot{p: p, m: zeros, v: zeros, vmax: zeros}, constants)
 }
 
-func newExact(s snapshot) *Exact {
-	return &Exact{P: widen(s.p), t: s.t, m: widen(s.m), v: widen(s.v), vmax: widen(s.vmax)}
+func newExact(s snapshot, constants Constants) *Exact {
+	return &Exact{P: widen(s.p), constants: constants, t: s.t, m: widen(s.m), v: widen(s.v),
+		vmax: widen(s.vmax)}
 }
 
 func widen(s []float32) []float64 {
@@ -33,9 +47,16 @@ func widen(s []float32) []float64 {
 	return w
 }
 
-// Step makes one step in torch's order of operations. The constants are float64, as torch has them.
+// Step makes one step in torch's order of operations.
 func (e *Exact) Step(grad []float32, c operands.Config) {
 	e.t++
+	b1, c1, b2, c2 := c.Beta1, 1-c.Beta1, c.Beta2, 1-c.Beta2
+	kappa, lambda := 1-c.LR*c.WeightDecay, c.WeightDecay
+	if e.constants == Rounded {
+		for _, k := range []*float64{&b1, &c1, &b2, &c2, &kappa, &lambda} {
+			*k = float64(float32(*k))
+		}
+	}
 	q1, q2 := 1-math.Pow(c.Beta1, float64(e.t)), 1-math.Pow(c.Beta2, float64(e.t))
 	for i := range e.P {
 		g := float64(grad[i])
@@ -43,12 +64,12 @@ func (e *Exact) Step(grad []float32, c operands.Config) {
 			g = -g
 		}
 		if c.Decoupled {
-			e.P[i] *= 1 - c.LR*c.WeightDecay
+			e.P[i] *= kappa
 		} else if c.WeightDecay != 0 {
-			g += c.WeightDecay * e.P[i]
+			g += lambda * e.P[i]
 		}
-		e.m[i] = c.Beta1*e.m[i] + (1-c.Beta1)*g
-		e.v[i] = c.Beta2*e.v[i] + (1-c.Beta2)*g*g
+		e.m[i] = b1*e.m[i] + c1*g
+		e.v[i] = b2*e.v[i] + c2*g*g
 		x := e.v[i]
 		if c.AMSGrad {
 			x = max(x, e.vmax[i])

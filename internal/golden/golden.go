@@ -43,10 +43,10 @@ const Bound = 2e-6
 
 // Result says what a check compared.
 type Result struct {
-	Values   int     // parameters compared
-	Exact    int     // moments compared to the bit
-	MaxError float64 // largest difference from a parameter of torch, in units of max(|p|, LR)
-	Errors   Errors  // of adam and of torch, against exact arithmetic
+	Values   int       // parameters compared
+	Exact    int       // moments compared to the bit
+	MaxError float64   // largest difference from a parameter of torch, in units of max(|p|, LR)
+	Errors   [2]Errors // against exact arithmetic with the constants Given and Rounded
 }
 
 // Cases returns all trajectories.
@@ -78,14 +78,17 @@ func (c *Case) Check(step operands.Step) (Result, error) {
 			return r, fmt.Errorf("%s, tensor %d: %w", c.Name, j, err)
 		}
 	}
-	if err := r.Errors.Check(); err != nil {
-		return r, fmt.Errorf("%s: %w", c.Name, err)
+	for i := range r.Errors {
+		if err := r.Errors[i].Check(); err != nil {
+			return r, fmt.Errorf("%s: %w", c.Name, err)
+		}
 	}
 	return r, nil
 }
 
 func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
-	p, exact := slices.Clone(t.start.p), newExact(t.start)
+	p := slices.Clone(t.start.p)
+	exact := [2]*Exact{newExact(t.start, Given), newExact(t.start, Rounded)}
 	s := &operands.State{T: t.start.t, M: slices.Clone(t.start.m), V: slices.Clone(t.start.v),
 		VMax: slices.Clone(t.start.vmax)}
 	subnormal, overflown := make([]bool, len(p)), make([]bool, len(p))
@@ -95,7 +98,9 @@ func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
 			if err := step(s, p, g, config); err != nil {
 				return err
 			}
-			exact.Step(t.gradient(k, exact.rounded()), config)
+			for _, e := range exact {
+				e.Step(t.gradient(k, e.rounded()), config)
+			}
 		}
 		want, stored := t.snapshots[k]
 		if !stored {
@@ -116,8 +121,10 @@ func (c *Case) checkTensor(t *tensor, step operands.Step, r *Result) error {
 			// Inf and NaN in a moment stay, and float64 does not overflow where float32 does.
 			overflown[i] = overflown[i] || !finite(want.p[i]) || !finite(want.m[i]) ||
 				!finite(want.v[i])
-			if !overflown[i] {
-				r.Errors.Add(exact.P[i], p[i], want.p[i], config.LR)
+			for j, e := range exact {
+				if !overflown[i] {
+					r.Errors[j].Add(e.P[i], p[i], want.p[i], config.LR)
+				}
 			}
 			subnormal[i] = subnormal[i] || isSubnormal(want.m[i]) || isSubnormal(want.v[i])
 			if !sameBits || subnormal[i] {
