@@ -94,6 +94,9 @@ const (
 	// Floor is a distance that is always accepted: rounding an exact value to float32 moves it by
 	// up to 2⁻²⁴ of its size, and torch's distance is 0 where no update is large enough to be seen.
 	Floor = 0x1p-24
+	// Far is a distance that torch itself never has: the replay would not be torch's algorithm,
+	// and far from both.
+	Far = 3e-4
 )
 
 // Errors collects the distances of adam's and of torch's parameters from the exact ones, as
@@ -123,9 +126,14 @@ func (e *Errors) RMS() (ours, torch float64) {
 	return math.Sqrt(e.ours / n), math.Sqrt(e.torch / n)
 }
 
-// Check returns an error if ours is more than [MaxRatio] times torch's, and more than [Floor].
+// Check returns an error if ours is more than [MaxRatio] times torch's, and more than [Floor], or if
+// torch's is more than [Far].
 func (e *Errors) Check() error {
 	ours, torch := e.RMS()
+	if !(torch <= Far) {
+		return fmt.Errorf("torch is %.3g of max(|p|, LR) from the exact parameters, which are not "+
+			"those of its algorithm", torch)
+	}
 	if !(ours <= max(MaxRatio*torch, Floor)) {
 		return fmt.Errorf("%.3g of max(|p|, LR) from the exact parameters in the root mean square "+
 			"of %d, torch %.3g: more than %g times as far", ours, e.n, torch, MaxRatio)
