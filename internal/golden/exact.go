@@ -94,8 +94,8 @@ const (
 	// Floor is a distance that is always accepted: rounding an exact value to float32 moves it by
 	// up to 2⁻²⁴ of its size, and torch's distance is 0 where no update is large enough to be seen.
 	Floor = 0x1p-24
-	// Far is a distance that torch itself never has: the replay would not be torch's algorithm,
-	// and far from both.
+	// Far is more than torch's distance ever is. A replay that is not torch's algorithm is as far
+	// from both, so that the ratio does not show it.
 	Far = 3e-4
 )
 
@@ -126,8 +126,8 @@ func (e *Errors) RMS() (ours, torch float64) {
 	return math.Sqrt(e.ours / n), math.Sqrt(e.torch / n)
 }
 
-// Check returns an error if ours is more than [MaxRatio] times torch's, and more than [Floor], or if
-// torch's is more than [Far].
+// Check returns an error if ours is more than [MaxRatio] times torch's, and more than [Floor], or
+// if torch's is more than [Far].
 func (e *Errors) Check() error {
 	ours, torch := e.RMS()
 	if !(torch <= Far) {
