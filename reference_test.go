@@ -20,8 +20,8 @@ type reference struct {
 	c                  Config
 }
 
-// referenceStep is a step of all tensors, one element after the other, as docs/ARITHMETIC.md defines it. It
-// returns what Optimizer.Step does.
+// referenceStep is a step of all tensors, one element after the other, as docs/ARITHMETIC.md
+// defines it. It returns what Optimizer.Step does.
 func referenceStep(o Options, gradScale float64, steps uint64, tensors []*reference) Stats {
 	tensors = slices.Clone(tensors)
 	slices.SortFunc(tensors, func(a, b *reference) int { return strings.Compare(a.name, b.name) })
@@ -135,20 +135,23 @@ func flush(x float32, subnormals bool) float32 {
 	return x
 }
 
-// A trial is an optimizer and the reference of each of its tensors, with the same values in other memory.
+// A trial is an optimizer and the reference of each of its tensors, with the same values in other
+// memory.
 type trial struct {
 	*Optimizer
 	references []*reference // in the order of the optimizer's Params
 }
 
-// newTrial draws n-element tensors for groups with the given configs: each tensor goes to a group at random.
+// newTrial draws tensors of the given sizes. Each goes to a group at random; configs are the
+// groups'.
 func newTrial(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []int) *trial {
 	groups := make([]Group, len(configs))
 	for i, c := range configs {
 		groups[i].Config = c
 	}
 	for i, n := range sizes {
-		p := Param{Name: fmt.Sprintf("tensor.%d", i), Value: make([]float32, n), Grad: make([]float32, n)}
+		p := Param{Name: fmt.Sprintf("tensor.%d", i), Value: make([]float32, n),
+			Grad: make([]float32, n)}
 		for j := range n {
 			p.Value[j] = float32(r.NormFloat64())
 		}
@@ -162,8 +165,8 @@ func newTrial(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []i
 	for _, g := range optimizer.Groups {
 		for _, p := range g.Params {
 			zeros := func() []float32 { return make([]float32, len(p.Value)) }
-			s.references = append(s.references, &reference{name: p.Name, p: slices.Clone(p.Value), m: zeros(), v: zeros(), x: zeros(),
-				avg: slices.Clone(p.Value), c: g.Config})
+			s.references = append(s.references, &reference{name: p.Name, p: slices.Clone(p.Value),
+				m: zeros(), v: zeros(), x: zeros(), avg: slices.Clone(p.Value), c: g.Config})
 		}
 	}
 	return s
@@ -180,8 +183,11 @@ func (s *trial) params() []*Param {
 	return all
 }
 
-// draw makes new gradients, some of them nil or zero, and now and then an element that is not finite.
+// draw makes new gradients, some of them nil or zero, and now and then an element that is not
+// finite.
 func (s *trial) draw(r *rand.Rand, nonFinite bool) {
+	inf := float32(math.Inf(1))
+	odd := []float32{float32(math.NaN()), inf, -inf}
 	for i, p := range s.params() {
 		ref := s.references[i]
 		if r.IntN(5) == 0 {
@@ -194,7 +200,7 @@ func (s *trial) draw(r *rand.Rand, nonFinite bool) {
 			p.Grad[j] = float32(r.NormFloat64() * scale)
 		}
 		if nonFinite && len(p.Grad) > 0 && r.IntN(4) == 0 {
-			p.Grad[r.IntN(len(p.Grad))] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[r.IntN(3)]
+			p.Grad[r.IntN(len(p.Grad))] = odd[r.IntN(len(odd))]
 		}
 		ref.g = slices.Clone(p.Grad)
 	}
@@ -213,7 +219,8 @@ func (s *trial) step(t testing.TB) Stats {
 	want := referenceStep(s.Options, s.GradScale, s.T, s.references)
 	got, err := s.Step()
 	require.NoError(t, err)
-	if !(got.GradNorm != got.GradNorm && want.GradNorm != want.GradNorm) && math.Float64bits(got.GradNorm) != math.Float64bits(want.GradNorm) ||
+	bothNaN := got.GradNorm != got.GradNorm && want.GradNorm != want.GradNorm
+	if !bothNaN && math.Float64bits(got.GradNorm) != math.Float64bits(want.GradNorm) ||
 		got.T != want.T || got.Skipped != want.Skipped || s.T != want.T {
 		t.Fatalf("%+v: Stats %+v (T %d), by definition %+v", s.Options, got, s.T, want)
 	}
@@ -223,16 +230,16 @@ func (s *trial) step(t testing.TB) Stats {
 		for _, c := range []struct {
 			name      string
 			got, want []float32
-		}{{"Value", p.Value, ref.p}, {"Grad", p.Grad, ref.g}, {"M", state.M, ref.m}, {"V", state.V, ref.v},
-			{"VMax", state.VMax, ref.x}, {"EMA", s.EMA(p.Name), ref.avg}} {
+		}{{"Value", p.Value, ref.p}, {"Grad", p.Grad, ref.g}, {"M", state.M, ref.m},
+			{"V", state.V, ref.v}, {"VMax", state.VMax, ref.x}, {"EMA", s.EMA(p.Name), ref.avg}} {
 			if c.name == "VMax" && !ref.c.AMSGrad || c.name == "EMA" && s.Options.EMADecay == 0 {
 				continue
 			}
 			require.Len(t, c.got, len(c.want), "%s of %s", c.name, p.Name)
 			for j := range c.want {
 				if !operands.Same(c.got[j], c.want[j]) {
-					t.Fatalf("%+v, %s of %s, step %d: element %d of %d is %v, by definition %v", s.Options, c.name, p.Name, got.T, j,
-						len(c.want), c.got[j], c.want[j])
+					t.Fatalf("%+v, %s of %s, step %d: element %d of %d is %v, by definition %v",
+						s.Options, c.name, p.Name, got.T, j, len(c.want), c.got[j], c.want[j])
 				}
 			}
 		}

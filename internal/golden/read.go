@@ -45,8 +45,9 @@ type tensorData struct {
 }
 
 type record struct {
-	Step      int
-	StateStep *float64 `json:"state_step"` // only in adam-golden/1; the same as Step but for steps without gradient
+	Step int
+	// Only in adam-golden/1; the same as Step but for steps without gradient.
+	StateStep *float64 `json:"state_step"`
 	Param     floats
 	ExpAvg    floats `json:"exp_avg"` // null before the first step with a gradient
 	ExpAvgSq  floats `json:"exp_avg_sq"`
@@ -106,14 +107,17 @@ func read(f *zip.File) (*Case, error) {
 	}
 	for _, t := range d.Tensors {
 		given := func(step int, _ []float32) []float32 { return t.Grads[step-1] }
-		c.tensors = append(c.tensors, d.tensor(d.Groups[t.Group].Hyper, t.InitParam, t.InitState, t.F32, given))
+		h := d.Groups[t.Group].Hyper
+		c.tensors = append(c.tensors, d.tensor(h, t.InitParam, t.InitState, t.F32, given))
 	}
 	return c, nil
 }
 
-func (d *file) tensor(h hyper, p []float32, init *record, stored []record, gradient func(int, []float32) []float32) tensor {
-	config := operands.Config{LR: h.LR, Beta1: h.Betas[0], Beta2: h.Betas[1], Eps: h.Eps, WeightDecay: h.WeightDecay,
-		Decoupled: d.Optimizer == "AdamW", AMSGrad: h.AMSGrad, Maximize: h.Maximize}
+func (d *file) tensor(h hyper, p []float32, init *record, stored []record,
+	gradient func(int, []float32) []float32) tensor {
+	config := operands.Config{LR: h.LR, Beta1: h.Betas[0], Beta2: h.Betas[1], Eps: h.Eps,
+		WeightDecay: h.WeightDecay, Decoupled: d.Optimizer == "AdamW", AMSGrad: h.AMSGrad,
+		Maximize: h.Maximize}
 	t := tensor{
 		gradient: gradient,
 		config: func(step int) operands.Config {
@@ -138,8 +142,8 @@ func (d *file) tensor(h hyper, p []float32, init *record, stored []record, gradi
 	return t
 }
 
-// problem returns the parameters to start from and the gradient, computed in float64 and rounded, where
-// torch's autograd computed in float32.
+// problem returns the parameters to start from and the gradient, computed in float64 and rounded,
+// where torch's autograd computed in float32.
 func (d *file) problem() ([]float32, func(int, []float32) []float32) {
 	if d.Problem == "rosenbrock" { // (1-x)² + 100·(y-x²)²
 		return d.X0, func(_ int, p []float32) []float32 {
@@ -147,7 +151,8 @@ func (d *file) problem() ([]float32, func(int, []float32) []float32) {
 			return []float32{float32(-2*(1-x) - 400*x*(y-x*x)), float32(200 * (y - x*x))}
 		}
 	}
-	return d.W0, func(_ int, w []float32) []float32 { // mean logistic loss of w·X + bias, the last of w
+	// The mean logistic loss of w·X + bias, which is the last of w.
+	return d.W0, func(_ int, w []float32) []float32 {
 		k := len(w) - 1
 		sum := make([]float64, len(w))
 		for i := range d.Rows {
