@@ -7,7 +7,8 @@ import (
 )
 
 // A grid is the work of a step, cut by tensor and position alone: cells of at most one tile, in the
-// order of the tensors' names, gathered into chunks of about a tile that workers take one at a time.
+// order of the tensors' names, gathered into chunks of about a tile that workers take one at a
+// time.
 type grid struct {
 	cells    []cell
 	chunks   []int // chunk i is cells[chunks[i]:chunks[i+1]]
@@ -22,7 +23,9 @@ func newGrid(tensors []tensor) grid {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(tensors[i].name, tensors[j].name) })
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Compare(tensors[i].name, tensors[j].name)
+	})
 	var g grid
 	size := tile // of the chunk at hand
 	for _, i := range order {
@@ -109,8 +112,8 @@ func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
 	}
 }
 
-// sumOfSquares computes o.squares, the sum of the squares of all gradients, added up cell by cell in the
-// order of the grid, whoever computed them. It is finite if and only if all gradients are.
+// sumOfSquares computes o.squares, the sum of the squares of all gradients, added up cell by cell
+// in the order of the grid, whoever computed them. It is finite if and only if all gradients are.
 func (o *Optimizer) sumOfSquares() {
 	o.normed = false
 	o.run(sumPass)

@@ -13,10 +13,11 @@ func moments(n, k int) [][]float32 {
 		line = 64 / 4   // floats in a cache line
 		page = 4096 / 4 // floats after which the sets of an L1 cache recur
 	)
-	// All moments share one block, and each begins on a cache line. Large slices of Go begin on a page,
-	// so parameters and gradients usually are at offset 0 of one. The moments of large tensors begin
-	// skew, 2·skew and 3·skew further: equal offsets would meet in one set of the L1 cache. Slices a large
-	// power of two apart collide beyond the caches as well, which one page more avoids.
+	// All moments share one block, and each begins on a cache line. Large slices of Go begin on a
+	// page, so parameters and gradients usually are at offset 0 of one. The moments of large
+	// tensors begin skew, 2·skew and 3·skew further: equal offsets would meet in one set of the L1
+	// cache. Slices a large power of two apart collide beyond the caches as well, which one page
+	// more avoids.
 	start, stride := 0, (n+line-1)&^(line-1)
 	if stride >= page/2 {
 		skew := page/4 + line
@@ -67,7 +68,9 @@ func newSpans(s []span) (spans, error) {
 
 // check returns an error if a overlaps with one of s.
 func (s spans) check(a span) error {
-	i, _ := slices.BinarySearchFunc(s, a.from, func(b span, from uintptr) int { return cmp.Compare(b.to, from+1) })
+	i, _ := slices.BinarySearchFunc(s, a.from, func(b span, from uintptr) int {
+		return cmp.Compare(b.to, from+1)
+	})
 	if a.from < a.to && i < len(s) && s[i].from < a.to {
 		return overlapOf(s[i], a)
 	}
@@ -76,8 +79,8 @@ func (s spans) check(a span) error {
 
 func overlapOf(a, b span) error { return fmt.Errorf("%w: %v and %v", ErrOverlap, a, b) }
 
-// A place is where the slices of a tensor lay when they were last checked for overlaps. All but VMax
-// have the tensor's length.
+// A place is where the slices of a tensor lay when they were last checked for overlaps. All but
+// VMax have the tensor's length.
 type place struct {
 	written [5]uintptr // Value, M, V, VMax, EMA
 	vmax    int        // length of VMax
@@ -86,13 +89,16 @@ type place struct {
 
 func (t *tensor) now() place {
 	return place{
-		[...]uintptr{address(t.param.Value), address(t.M), address(t.V), address(t.VMax), address(t.average)},
+		[...]uintptr{
+			address(t.param.Value), address(t.M), address(t.V), address(t.VMax), address(t.average),
+		},
 		len(t.VMax), address(t.param.Grad),
 	}
 }
 
-// checkOverlaps returns an error if a slice that a step writes overlaps with any other, and otherwise
-// remembers where they all lie. Gradients may overlap with each other as long as they are not zeroed.
+// checkOverlaps returns an error if a slice that a step writes overlaps with any other, and
+// otherwise remembers where they all lie. Gradients may overlap with each other as long as they are
+// not zeroed.
 func (o *Optimizer) checkOverlaps() error {
 	zero := o.Options.ZeroGrad
 	moved := zero != o.gradsWritten
@@ -108,7 +114,8 @@ func (o *Optimizer) checkOverlaps() error {
 		for i := range o.tensors {
 			t := &o.tensors[i]
 			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M),
-				spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.average))
+				spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax),
+				spanOf(t.name, "EMA", t.average))
 			if zero {
 				all = append(all, spanOf(t.name, "Grad", t.param.Grad))
 			}

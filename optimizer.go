@@ -20,30 +20,31 @@ var (
 	ErrBusy   = errors.New("adam: optimizer is in use by another goroutine")
 )
 
-// Optimizer makes all that lies between the end of a backward pass and the next forward pass, of many
-// tensors, in one pass over them; two with clipping by norm or SkipNonFinite, whose first only reads
-// the gradients. Each tensor counts its own steps, as in PyTorch: those in which it had a gradient.
-// The bias corrections depend on that count, which is State(name).T, and not on Optimizer.T.
+// Optimizer makes all that lies between the end of a backward pass and the next forward pass, of
+// many tensors, in one pass over them; two with clipping by norm or SkipNonFinite, whose first only
+// reads the gradients. Each tensor counts its own steps, as in PyTorch: those in which it had a
+// gradient. The bias corrections depend on that count, which is State(name).T, and not on
+// Optimizer.T.
 //
-// The result has the same bits for any number of workers, any kernel, and any order and grouping of the
-// tensors.
+// The result has the same bits for any number of workers, any kernel, and any order and grouping of
+// the tensors.
 //
-// An Optimizer comes from [New] and is not copied. It must not be used by two goroutines at once: the
-// second one gets [ErrBusy]. Different ones may. Between steps the caller may write the exported
-// fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value and Grad.
+// An Optimizer comes from [New] and is not copied. It must not be used by two goroutines at once:
+// the second one gets [ErrBusy]. Different ones may. Between steps the caller may write the
+// exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value and Grad.
 type Optimizer struct {
-	// Groups are copies of those given to [New]. Configs may change between steps, and Value and Grad may
-	// be other slices. To add, remove or reorder tensors, use [Optimizer.Regroup].
+	// Groups are copies of those given to [New]. Configs may change between steps, and Value and
+	// Grad may be other slices. To add, remove or reorder tensors, use [Optimizer.Regroup].
 	Groups  []Group
 	Options Options
-	// GradScale is the factor by which the gradients were multiplied (loss scaling, or the number of
-	// backward passes that were added up). A step divides them by it. The default is 1.
+	// GradScale is the factor by which the gradients were multiplied (loss scaling, or the number
+	// of backward passes that were added up). A step divides them by it. The default is 1.
 	GradScale float64
-	// T counts completed steps, on which schedules depend. To go on from another program, set it and the
-	// T of each State.
+	// T counts completed steps, on which schedules depend. To go on from another program, set it
+	// and the T of each State.
 	T uint64
-	// Metadata is saved in checkpoints and loaded from them: whatever else a run needs to go on. Keys
-	// must not begin with "adam.".
+	// Metadata is saved in checkpoints and loaded from them: whatever else a run needs to go on.
+	// Keys must not begin with "adam.".
 	Metadata map[string]string
 
 	self    uintptr     // its own address: a copy has another
@@ -90,9 +91,9 @@ type tensor struct {
 }
 
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
-// Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It allocates
-// the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a name that is not
-// unique or no UTF-8), [ErrLength] or [ErrOverlap].
+// Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It
+// allocates the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a
+// name that is not unique or no UTF-8), [ErrLength] or [ErrOverlap].
 //
 // [Optimizer.Close] ends the goroutines of an optimizer that has more than one worker.
 func New(options Options, groups ...Group) (*Optimizer, error) {
@@ -109,10 +110,10 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 }
 
 // Regroup makes groups the tensors of o, as New does: to unfreeze, add, remove, reorder or resize
-// tensors, or to put them into other groups. A tensor that o has under the same name and with the same
-// number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it others.
-// Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options and Metadata
-// stay. For an addition, give it append(slices.Clone(o.Groups), more).
+// tensors, or to put them into other groups. A tensor that o has under the same name and with the
+// same number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it
+// others. Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options
+// and Metadata stay. For an addition, give it append(slices.Clone(o.Groups), more).
 //
 // On an error, which is one of [New] or [ErrClosed], nothing has changed.
 func (o *Optimizer) Regroup(groups ...Group) error {
@@ -151,7 +152,8 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
 			}
 			owners[p.State] = p.Name
 			o.index[p.Name] = len(o.tensors)
-			o.tensors = append(o.tensors, newTensor(p, g.Config.AMSGrad, o.Options.EMADecay > 0, before))
+			t := newTensor(p, g.Config.AMSGrad, o.Options.EMADecay > 0, before)
+			o.tensors = append(o.tensors, t)
 		}
 	}
 	o.grid = newGrid(o.tensors)
@@ -160,8 +162,8 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
 	return o.check()
 }
 
-// newTensor returns the tensor of p. Its state and average are those of p, else those of before, else
-// new ones.
+// newTensor returns the tensor of p. Its state and average are those of p, else those of before,
+// else new ones.
 func newTensor(p Param, amsgrad, average bool, before *Optimizer) tensor {
 	t := tensor{
 		name: p.Name, n: len(p.Value), State: p.State, given: p.State,
@@ -226,8 +228,8 @@ func (o *Optimizer) hire() {
 	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
 }
 
-// enter begins the work of a method, which ends with leave. It fails if another goroutine is in one, or
-// if New has not made o.
+// enter begins the work of a method, which ends with leave. It fails if another goroutine is in
+// one, or if New has not made o.
 func (o *Optimizer) enter() error {
 	if o == nil || o.self != uintptr(unsafe.Pointer(o)) {
 		return fmt.Errorf("%w: this Optimizer is a copy or was not made by New", ErrParams)
@@ -240,9 +242,9 @@ func (o *Optimizer) enter() error {
 
 func (o *Optimizer) leave() { o.busy.Store(false) }
 
-// EMA returns the moving average of the parameters of the named tensor: the slice that the steps write,
-// not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay was ever set
-// nor Param.EMA. Before its first step it holds the parameters.
+// EMA returns the moving average of the parameters of the named tensor: the slice that the steps
+// write, not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay
+// was ever set nor Param.EMA. Before its first step it holds the parameters.
 func (o *Optimizer) EMA(name string) []float32 {
 	if t := o.tensor(name); t != nil {
 		return t.average
@@ -250,10 +252,10 @@ func (o *Optimizer) EMA(name string) []float32 {
 	return nil
 }
 
-// State returns the state of the named tensor, nil if there is none: the one that the steps write, for
-// looking into it or for going on from the moments of another program. Its slices may be replaced by
-// others of the same length, until [Optimizer.Load] makes new ones. A group whose AMSGrad is switched
-// on late needs State(name).VMax = make([]float32, n).
+// State returns the state of the named tensor, nil if there is none: the one that the steps write,
+// for looking into it or for going on from the moments of another program. Its slices may be
+// replaced by others of the same length, until [Optimizer.Load] makes new ones. A group whose
+// AMSGrad is switched on late needs State(name).VMax = make([]float32, n).
 func (o *Optimizer) State(name string) *State {
 	if t := o.tensor(name); t != nil {
 		return t.State
@@ -271,8 +273,8 @@ func (o *Optimizer) tensor(name string) *tensor {
 	return nil
 }
 
-// Close ends the goroutines of o. Any further step gives [ErrClosed]. It may be called twice. The only
-// errors are [ErrBusy] and, for an Optimizer that New has not made, [ErrParams].
+// Close ends the goroutines of o. Any further step gives [ErrClosed]. It may be called twice. The
+// only errors are [ErrBusy] and, for an Optimizer that New has not made, [ErrParams].
 func (o *Optimizer) Close() error {
 	if err := o.enter(); err != nil {
 		return err
@@ -287,8 +289,9 @@ func (o *Optimizer) Close() error {
 // An error wraps [ErrConfig], [ErrParams], [ErrLength], [ErrOverlap], [ErrSteps], [ErrClosed] or
 // [ErrBusy] and names the group or tensor; nothing has changed.
 //
-// A step that panics, because the memory of a slice is gone (see [runtime/debug.SetPanicOnFault]), has
-// counted no tensor, but some may have been stepped: the optimizer is closed.
+// A step that panics because the memory of a slice is gone (see [runtime/debug.SetPanicOnFault],
+// which holds for all workers) has counted no tensor. Where some may have been stepped, the
+// optimizer is closed.
 func (o *Optimizer) Step() (Stats, error) {
 	if err := o.enter(); err != nil {
 		return Stats{}, err
@@ -329,13 +332,13 @@ func (o *Optimizer) Step() (Stats, error) {
 	return stats, nil
 }
 
-// Norm returns the global norm of the gradients divided by GradScale, as in Stats.GradNorm. It makes
-// the checks of Step and the pass over the gradients. The Step that follows does not repeat the pass, so
-// that a program can look at the norm and decide: step, or leave the step out and call
+// Norm returns the global norm of the gradients divided by GradScale, as in Stats.GradNorm. It
+// makes the checks of Step and the pass over the gradients. The Step that follows does not repeat
+// the pass, so that a program can look at the norm and decide: step, or leave the step out and call
 // [Optimizer.ZeroGrad].
 //
-// If the gradients are written or replaced in between, Step makes the pass again. It notices that by
-// the addresses and by a few elements of each 8192, so call Norm again after a change of single
+// If the gradients are written or replaced in between, Step makes the pass again. It notices that
+// by the addresses and by a few elements of each 8192, so call Norm again after a change of single
 // elements.
 func (o *Optimizer) Norm() (float64, error) {
 	if err := o.enter(); err != nil {
@@ -398,8 +401,8 @@ func (o *Optimizer) ready() error {
 }
 
 // prepare computes the scalars of each tensor's next step, with scale as the multiplier of the
-// gradients, and returns the number of tensors to step. Tensors of one group with the same count share
-// their scalars.
+// gradients, and returns the number of tensors to step. Tensors of one group with the same count
+// share their scalars.
 func (o *Optimizer) prepare(scale float64) int {
 	if o.Options.MaxValue > 0 {
 		scale = 1
@@ -417,7 +420,7 @@ func (o *Optimizer) prepare(scale float64) int {
 				continue
 			}
 			if k == nil || t.T+1 != count {
-				o.coeffs = append(o.coeffs, coeffs{}) // within its capacity: the others stay where they are
+				o.coeffs = append(o.coeffs, coeffs{}) // within its capacity: the others stay
 				k, count = &o.coeffs[len(o.coeffs)-1], t.T+1
 				k.set(&g.Config, count, scale)
 			}
@@ -494,8 +497,8 @@ func (o *Optimizer) checkConfigs() error {
 			return err
 		}
 		if o.Options.Workers != o.workers {
-			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New, after which it is fixed",
-				ErrConfig, o.Options.Workers, o.workers)
+			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New, "+
+				"after which it is fixed", ErrConfig, o.Options.Workers, o.workers)
 		}
 		o.checked = o.Options
 	}
@@ -524,12 +527,12 @@ func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) erro
 			t := &o.tensors[i]
 			i++
 			if len(p.Value) != t.n {
-				return fmt.Errorf("%w: %q had %d elements in New; Value %d: use Regroup to resize a tensor",
-					ErrLength, t.name, t.n, len(p.Value))
+				return fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
+					"use Regroup to resize a tensor", ErrLength, t.name, t.n, len(p.Value))
 			}
 			if p.State != t.given || t.lent && address(p.EMA) != address(t.average) {
-				return fmt.Errorf("%w: %q has another State or EMA than in New: use Regroup to give it others",
-					ErrParams, t.name)
+				return fmt.Errorf("%w: %q has another State or EMA than in New: "+
+					"use Regroup to give it others", ErrParams, t.name)
 			}
 			if err := f(g, p, t); err != nil {
 				return err
@@ -554,7 +557,8 @@ func (t *tensor) lengthError(amsgrad bool) error {
 	if amsgrad {
 		more = fmt.Sprintf(", VMax %d", len(t.VMax))
 		if len(t.VMax) == 0 {
-			more += fmt.Sprintf(" (AMSGrad needs State(%q).VMax = make([]float32, %d))", t.name, t.n)
+			more += fmt.Sprintf(" (AMSGrad needs State(%q).VMax = make([]float32, %d))",
+				t.name, t.n)
 		}
 	}
 	if t.average != nil {

@@ -9,26 +9,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fusedadam/adam/internal/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/fusedadam/adam/internal/pool"
 )
 
-// goroutines returns how many goroutines of pools there are, once those that are ending have ended.
+// sharedOut makes also small steps use every worker, for the time of a test.
+func sharedOut(t testing.TB) {
+	before, wake := pool.Share, pool.WakeShare
+	pool.Share, pool.WakeShare = 1, 1
+	t.Cleanup(func() { pool.Share, pool.WakeShare = before, wake })
+}
+
+// goroutines fails unless there are so many goroutines of pools, once those that are ending have
+// ended. They count from the moment that they are started.
 func goroutines(t *testing.T, want int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		stacks := make([]byte, 1<<20)
-		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), ".(*Pool).help(") == want
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return strings.Count(string(stacks), "adam/internal/pool.newPool in ") == want
 	}, 10*time.Second, time.Millisecond)
 }
 
-// An optimizer has the goroutines that its size is worth, until Close or the garbage collector.
 func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 	big := make([]float32, 8*pool.Share)
-	params := func() []Param { return []Param{{Name: "a", Value: big, Grad: make([]float32, len(big))}} }
+	params := func() []Param {
+		return []Param{{Name: "a", Value: big, Grad: make([]float32, len(big))}}
+	}
 	o, err := New(Options{Workers: 5}, Group{Default(), params()})
 	require.NoError(t, err)
 	goroutines(t, 4)
@@ -40,9 +49,12 @@ func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 	o.Close()
 
-	small, err := New(Options{Workers: 5}, Group{Default(), []Param{{Name: "a", Value: big[:pool.Share]}}})
+	small, err := New(Options{Workers: 5},
+		Group{Default(), []Param{{Name: "a", Value: big[:2*pool.Share-1]}}})
 	require.NoError(t, err)
-	assert.Equal(t, 1, small.pool.Workers(), "too small to be shared out")
+	goroutines(t, 0) // too small to be shared out
+	assert.Equal(t, 1, small.pool.Workers())
+	small.Close()
 
 	forgotten, err := New(Options{Workers: 3}, Group{Default(), params()})
 	require.NoError(t, err)
@@ -56,19 +68,48 @@ func TestGoroutines(t *testing.T) {
 	goroutines(t, 0)
 }
 
-// Many optimizers step at once, each with more workers than there are cores, on one buffer of gradients.
+func TestOptimizerDoesNotAllocate(t *testing.T) {
+	sharedOut(t)
+	for _, o := range []Options{
+		{Workers: 1}, {Workers: 2}, {Workers: 2, MaxValue: 1},
+		{Workers: 2, MaxNorm: 1, EMADecay: 0.5, ZeroGrad: true, SkipNonFinite: true},
+	} {
+		s := newTrial(t, rand.New(rand.NewPCG(1, 1)), o, someConfigs(0), someSizes)
+		grads := [2][][]float32{}
+		for i := range grads {
+			for _, p := range s.params() {
+				grads[i] = append(grads[i], make([]float32, len(p.Value)))
+			}
+		}
+		k := 0
+		assert.Zero(t, testing.AllocsPerRun(20, func() {
+			for i, p := range s.tensors {
+				p.param.Grad = grads[k%2][i] // other memory than in the last step
+			}
+			k++
+			if _, err := s.Step(); err != nil {
+				t.Fatal(err)
+			}
+		}), "%+v", o)
+	}
+}
+
+// Many optimizers step at once, each with more workers than there are cores.
 func TestOptimizersSideBySide(t *testing.T) {
 	sharedOut(t)
 	var all sync.WaitGroup
 	for i := range 4 {
 		r := rand.New(rand.NewPCG(uint64(i), 1))
-		s := newTrial(t, r, Options{Workers: 8, MaxNorm: 1, EMADecay: 0.9}, someConfigs(i), someSizes)
-		all.Go(func() {
+		options := Options{Workers: 8, MaxNorm: 1, EMADecay: 0.9}
+		s := newTrial(t, r, options, someConfigs(i), someSizes)
+		all.Add(1)
+		go func() {
+			defer all.Done()
 			for range 20 {
 				s.draw(r, false)
 				s.step(t)
 			}
-		})
+		}()
 	}
 	all.Wait()
 }
@@ -77,7 +118,8 @@ func TestOptimizersSideBySide(t *testing.T) {
 func TestHelpersAsleep(t *testing.T) {
 	sharedOut(t)
 	r := rand.New(rand.NewPCG(1, 1))
-	s := newTrial(t, r, Options{Workers: 3, MaxNorm: 1}, []Config{Default()}, []int{3 * tile, tile, 5})
+	options, sizes := Options{Workers: 3, MaxNorm: 1}, []int{3 * tile, tile, 5}
+	s := newTrial(t, r, options, []Config{Default()}, sizes)
 	for i := range 300 {
 		s.draw(r, false)
 		s.step(t)

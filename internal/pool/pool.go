@@ -1,36 +1,46 @@
-// Package pool shares the chunks of a job among goroutines that wait for the next job awake, as long
-// as one is likely to come soon.
+// Package pool shares the chunks of a job among goroutines that wait for the next job awake, as
+// long as one is likely to come soon.
 package pool
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// A Pool shares the chunks of a job among the caller's goroutine and helpers, which wait for jobs until
-// the pool is closed. Who does what is decided on the way: a helper that comes late finds less to do,
-// and nobody waits for one that has not begun.
+// A Pool shares the chunks of a job among the caller's goroutine and helpers, which wait for jobs
+// until the pool is closed. Who does what is decided on the way: a helper that comes late finds
+// less to do, and nobody waits for one that has not begun.
 //
 // Between jobs the pool does not refer to the last one, so that its owner can be collected.
+//
+// If a chunk panics, so does Run, whichever worker did the chunk, and the pool is closed.
 type Pool struct {
 	parts   []part        // one per worker, the caller's first
 	helpers []sleeper     // the helper with parts[i+1] is helpers[i]
 	caller  sleeper       // waits for pending to be 0
 	pending atomic.Int64  // chunks that are not done yet
 	jobs    atomic.Uint64 // jobs begun
-	job     Job           // the one at hand; only who has taken a chunk may read it
 	closed  atomic.Bool
 	alive   sync.WaitGroup
+	failure atomic.Pointer[any] // what a helper panicked with
 
+	// Of the job at hand. Only the caller and those who have taken a chunk may read them.
+	job    Job
+	faults bool // the caller's debug.SetPanicOnFault
+
+	// The caller's alone.
 	workers, wakes int       // of this step: see Begin
+	team           []int     // the workers that a job is cut for
 	ended          time.Time // the last step
 }
 
 // A Job is work in chunks, each done once by any worker. Worker 0 is the caller's goroutine.
 type Job interface{ Do(chunk, worker int) }
 
-// A part is the chunks that a worker begins with. Others take from it when they have finished theirs.
+// A part is the chunks that a worker begins with. Others take from it when they have finished
+// theirs.
 type part struct {
 	left atomic.Int64 // the chunks end-left … end-1 are not taken yet
 	end  int          // read only by who has taken a chunk
@@ -66,6 +76,7 @@ func newPool(patience []time.Duration) *Pool {
 		parts:   make([]part, workers),
 		helpers: make([]sleeper, workers-1),
 		caller:  newSleeper(patience[0]),
+		team:    make([]int, 0, workers),
 	}
 	p.alive.Add(workers - 1)
 	for i := range p.helpers {
@@ -85,9 +96,9 @@ var (
 	WakeShare = 1 << 20
 )
 
-// Begin says that a step of so many elements begins. That decides how many workers its jobs are shared
-// out to, and whether sleeping ones are woken for it: if there is much to do, or if the last step has
-// only just ended, as where nothing but steps is done.
+// Begin says that a step of so many elements begins. That decides how many workers its jobs are
+// shared out to, and whether sleeping ones are woken for it: if there is much to do, or if the last
+// step has only just ended, as where nothing but steps is done.
 func (p *Pool) Begin(elements int) {
 	p.workers = max(1, min(len(p.parts), elements/Share))
 	p.wakes = max(0, min(p.workers, elements/WakeShare)-1)
@@ -103,8 +114,8 @@ func (p *Pool) End() {
 	}
 }
 
-// Run does the chunks 0 … chunks-1 of j. If one panics on the caller's goroutine, the pool is closed
-// before the panic goes on: some chunks are done then, and no goroutine has j any more.
+// Run does the chunks 0 … chunks-1 of j. If one panics, the pool is closed before the panic goes
+// on: some chunks are done then, and no goroutine has j any more.
 func (p *Pool) Run(j Job, chunks int) {
 	done := false
 	defer func() {
@@ -117,25 +128,27 @@ func (p *Pool) Run(j Job, chunks int) {
 }
 
 func (p *Pool) run(j Job, chunks int) {
-	workers := 1
+	p.team = append(p.team[:0], 0)
 	for i := range p.workers - 1 {
 		if i < p.wakes || !p.helpers[i].asleep.Load() {
-			workers++
+			p.team = append(p.team, i+1)
 		}
 	}
-	if workers == 1 {
+	if len(p.team) == 1 {
 		for i := range chunks {
 			j.Do(i, 0)
 		}
 		return
 	}
 	p.job = j
+	p.faults = debug.SetPanicOnFault(true)
+	debug.SetPanicOnFault(p.faults)
 	p.pending.Store(int64(chunks))
 	from := 0
-	for i := range workers {
-		to := chunks * (i + 1) / workers
-		p.parts[i].end = to
-		p.parts[i].left.Store(int64(to - from))
+	for i, w := range p.team {
+		to := chunks * (i + 1) / len(p.team)
+		p.parts[w].end = to
+		p.parts[w].left.Store(int64(to - from))
 		from = to
 	}
 	p.jobs.Add(1)
@@ -143,17 +156,25 @@ func (p *Pool) run(j Job, chunks int) {
 		p.helpers[i].wake()
 	}
 	p.work(0)
-	p.caller.wait(func() bool { return p.pending.Load() == 0 })
+	p.caller.wait(func() bool { return p.pending.Load() <= 0 })
+	if v := p.failure.Load(); v != nil {
+		panic(*v)
+	}
 	p.job = nil
 }
 
 // abandon ends the pool in the middle of a job. Helpers finish the chunks that they have taken.
 func (p *Pool) abandon() {
+	p.discard()
+	p.Close()
+	p.job = nil
+}
+
+// discard takes away the chunks that nobody has taken.
+func (p *Pool) discard() {
 	for i := range p.parts {
 		p.parts[i].left.Store(0)
 	}
-	p.Close()
-	p.job = nil
 }
 
 // work does chunks as worker w until none is left to take, first those of its own part.
@@ -162,6 +183,9 @@ func (p *Pool) work(w int) {
 		part := &p.parts[(w+i)%len(p.parts)]
 		done := int64(0)
 		for chunk, ok := part.take(); ok; chunk, ok = part.take() {
+			if w > 0 {
+				debug.SetPanicOnFault(p.faults)
+			}
 			p.job.Do(chunk, w)
 			done++
 		}
@@ -173,6 +197,7 @@ func (p *Pool) work(w int) {
 
 func (p *Pool) help(i int) {
 	defer p.alive.Done()
+	defer p.fail()
 	seen := uint64(0)
 	for {
 		p.helpers[i].wait(func() bool { return p.closed.Load() || p.jobs.Load() != seen })
@@ -181,6 +206,16 @@ func (p *Pool) help(i int) {
 		}
 		seen = p.jobs.Load()
 		p.work(i + 1)
+	}
+}
+
+// fail passes the panic of a helper on to the caller.
+func (p *Pool) fail() {
+	if v := recover(); v != nil {
+		p.discard()
+		p.failure.CompareAndSwap(nil, &v)
+		p.pending.Swap(0) // the others can only make it less
+		p.caller.wake()
 	}
 }
 
@@ -207,7 +242,9 @@ func newSleeper(patience time.Duration) sleeper {
 	return sleeper{patience: patience, woken: make(chan struct{}, 1)}
 }
 
-// patience is about as long as it takes to wake a sleeper.
+// patience is about as long as it takes to wake a sleeper. Go offers no PAUSE instruction, so for
+// these 70 µs after each step every helper takes as much from the other thread of its core as if it
+// worked. Fewer workers take less.
 const patience = 70 * time.Microsecond
 
 // wait returns once ready is true.
@@ -220,10 +257,10 @@ func (s *sleeper) wait(ready func() bool) {
 				}
 			}
 		}
-		// Either wake sees that s is asleep, or s sees here what was made true before. That needs the
-		// order of a store and the load after it, on both sides. Go's Store and Load have it, but the
-		// arm64 emulation of qemu 7.2 swaps them (in a tenth of the cases). It keeps the order after a
-		// Swap or an Add.
+		// Either wake sees that s is asleep, or s sees here what was made true before. That needs
+		// the order of a store and the load after it, on both sides. Go's Store and Load have it,
+		// but the arm64 emulation of qemu 7.2 swaps them (in a tenth of the cases). It keeps the
+		// order after a Swap or an Add.
 		s.asleep.Swap(true)
 		if ready() && s.asleep.CompareAndSwap(true, false) {
 			return

@@ -3,6 +3,8 @@ package pool
 import (
 	"math"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,12 +81,12 @@ func TestEachChunkOnce(t *testing.T) {
 type meeting struct {
 	want       int64
 	begun, met atomic.Int64
-	arrive     func() // of the caller, if not nil
+	arrive     func(chunk, worker int) // if not nil
 }
 
-func (m *meeting) Do(_, worker int) {
-	if worker == 0 && m.arrive != nil {
-		m.arrive()
+func (m *meeting) Do(chunk, worker int) {
+	if m.arrive != nil {
+		m.arrive(chunk, worker)
 	}
 	m.begun.Add(1)
 	for began := time.Now(); m.begun.Load() < m.want; runtime.Gosched() {
@@ -114,7 +116,8 @@ func TestWhoTakesPart(t *testing.T) {
 			2, []int{1}},
 		{"in a row", []time.Duration{awake, asleep, asleep}, 3 * Share, true, 3, nil},
 		{"after a pause", []time.Duration{asleep, asleep, asleep}, 3 * Share, true, 1, []int{0, 1}},
-		{"in a row, worth two", []time.Duration{awake, asleep, asleep}, 2 * Share, true, 2, []int{1}},
+		{"in a row, worth two", []time.Duration{awake, asleep, asleep}, 2 * Share, true,
+			2, []int{1}},
 		{"worth one", []time.Duration{awake, awake, awake}, 2*Share - 1, true, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,73 +129,110 @@ func TestWhoTakesPart(t *testing.T) {
 			}
 			rest(t, p)
 			p.Begin(c.elements)
-			m := &meeting{want: int64(c.want), arrive: func() {
+			team := []int{0}
+			for i := range p.helpers {
+				if !slices.Contains(c.sleeping, i) {
+					team = append(team, i+1)
+				}
+			}
+			m := &meeting{want: int64(c.want), arrive: func(chunk, worker int) {
 				for _, i := range c.sleeping {
 					assert.True(t, p.helpers[i].asleep.Load(), "helper %d sleeps", i)
 				}
+				assert.Equal(t, team[chunk], worker, "each begins with a part of its own")
 			}}
 			returns(t, func() { p.Run(m, c.want) })
 			assert.EqualValues(t, c.want, m.met.Load(), "workers that met all others")
-			for i := 0; i < c.want && c.want > 1; i++ { // cut evenly among those that take part
-				assert.Equal(t, i+1, p.parts[i].end)
-			}
 		})
 	}
 }
 
-// A fall is a job that panics on the caller's goroutine, if helped once a helper is at work. The chunk
-// of a helper lasts until the pool is closed.
+// A fall is a job whose first chunks wait for each other. Then one of the workers panics, and the
+// chunks of the others last until they see that.
 type fall struct {
-	pool   *Pool
-	helped bool
-	begun  atomic.Bool
-	ended  atomic.Int64
+	meeting
+	pool  *Pool
+	who   func(worker int) bool // panics
+	ended atomic.Int64
 }
 
-func (f *fall) Do(_, worker int) {
-	switch {
-	case worker == 0:
-		for f.helped && !f.begun.Load() {
-			runtime.Gosched()
+func (f *fall) Do(chunk, worker int) {
+	f.meeting.Do(chunk, worker)
+	if f.who(worker) {
+		panic(f)
+	}
+	for began := time.Now(); !f.pool.Closed() && f.pool.failure.Load() == nil; runtime.Gosched() {
+		if time.Since(began) > 10*time.Second {
+			return
 		}
-		panic("a fault")
-	default:
-		f.begun.Store(true)
-		for !f.pool.Closed() {
-			runtime.Gosched()
+	}
+	f.ended.Add(1)
+}
+
+// fell runs f, whose first chunks are to be met by so many workers.
+func (f *fall) fell(t *testing.T, elements, want int) {
+	t.Helper()
+	rest(t, f.pool)
+	f.want = int64(want)
+	returns(t, func() {
+		f.pool.Begin(elements)
+		defer f.pool.End()
+		assert.PanicsWithValue(t, f, func() { f.pool.Run(f, 20) })
+		assert.True(t, f.pool.Closed())
+		assert.Nil(t, f.pool.job)
+		assert.EqualValues(t, want, f.met.Load(), "no chunk is begun after the panic")
+		f.pool.Close()
+	})
+}
+
+var teams = [][]time.Duration{
+	{awake}, {awake, asleep}, {awake, awake}, {awake, asleep, awake}, {asleep, awake, awake},
+}
+
+// A panic of any worker closes the pool and is one of the caller's goroutine. When it goes on the
+// helpers have ended, whether they were asleep, spinning or at work, and what they had begun is
+// done.
+func TestPanic(t *testing.T) {
+	for _, patience := range teams {
+		workers := len(patience)
+		for who := range workers {
+			f := &fall{pool: newPool(patience), who: func(w int) bool { return w == who }}
+			f.fell(t, math.MaxInt, workers)
+			assert.EqualValues(t, workers-1, f.ended.Load(), "the others have done their chunks")
 		}
-		f.ended.Add(1)
+		alone := &fall{pool: newPool(patience), who: func(w int) bool { return w == 0 }}
+		alone.fell(t, 0, 1)
 	}
 }
 
-// A panic of the caller's goroutine closes the pool: when it goes on the helpers have ended, whether
-// they were asleep, spinning or at work, and what they had begun is done.
-func TestPanic(t *testing.T) {
-	for _, patience := range [][]time.Duration{
-		{awake}, {awake, asleep}, {awake, awake}, {awake, asleep, awake}, {awake, awake, awake},
-	} {
-		for _, helped := range []bool{false, true} {
-			if helped && len(patience) == 1 {
-				continue
-			}
-			p := newPool(patience)
-			rest(t, p)
-			f := &fall{pool: p, helped: helped}
-			returns(t, func() {
-				p.Begin(0)
-				if helped {
-					p.Begin(math.MaxInt)
-				}
-				assert.PanicsWithValue(t, "a fault", func() { p.Run(f, 8) })
-				if helped {
-					assert.Positive(t, f.ended.Load(), "a helper has done what it had begun")
-				}
-				assert.Less(t, int(f.ended.Load()), len(patience), "and no more")
-				assert.True(t, p.Closed())
-				assert.Nil(t, p.job)
-				p.Close()
-			})
+// All workers panic at once.
+func TestAllPanic(t *testing.T) {
+	for _, patience := range teams {
+		for range 20 {
+			f := &fall{pool: newPool(patience), who: func(int) bool { return true }}
+			f.fell(t, math.MaxInt, len(patience))
 		}
+	}
+}
+
+// A fault panics in a helper if it does in the caller.
+func TestPanicOnFault(t *testing.T) {
+	p := newPool([]time.Duration{awake, awake, asleep})
+	defer p.Close()
+	for _, want := range []bool{true, false, true} {
+		rest(t, p)
+		m := &meeting{want: 3, arrive: func(_, worker int) {
+			got := debug.SetPanicOnFault(true)
+			debug.SetPanicOnFault(got)
+			assert.Equal(t, want, got, "worker %d", worker)
+		}}
+		returns(t, func() {
+			debug.SetPanicOnFault(want)
+			p.Begin(math.MaxInt)
+			p.Run(m, 3)
+			assert.Equal(t, want, debug.SetPanicOnFault(false))
+		})
+		assert.EqualValues(t, 3, m.met.Load())
 	}
 }
 
