@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fusedadam/adam/internal/golden"
+	"github.com/fusedadam/adam/internal/python"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -39,7 +40,7 @@ func TestOptionsTorch(t *testing.T) {
 			Params, Average [][]float32
 			Norms           []float64
 		}
-		require.NoError(t, json.Unmarshal(python(t, bytes.NewReader(input), "testdata/torch_options.py"), &torch))
+		require.NoError(t, json.Unmarshal(python.Run(t, bytes.NewReader(input), "testdata/torch_options.py"), &torch))
 
 		group := Group{Config: DefaultW()}
 		group.Config.LR, group.Config.WeightDecay = lr, 0.1
