@@ -10,6 +10,7 @@ import (
 
 	"github.com/fusedadam/adam/internal/golden"
 	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/python"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -43,7 +44,7 @@ func TestOptionsTorch(t *testing.T) {
 			Params, Average [][]float32
 			Norms           []float64
 		}
-		out := python(t, bytes.NewReader(input), "testdata/torch_options.py")
+		out := python.Run(t, bytes.NewReader(input), "testdata/torch_options.py")
 		require.NoError(t, json.Unmarshal(out, &torch))
 
 		group := Group{Config: DefaultW()}
@@ -118,7 +119,7 @@ func TestLongRunTorch(t *testing.T) {
 			"every": every})
 		require.NoError(t, err)
 		var torch struct{ Stored [][][]float32 }
-		out := python(t, bytes.NewReader(input), "testdata/torch_options.py")
+		out := python.Run(t, bytes.NewReader(input), "testdata/torch_options.py")
 		require.NoError(t, json.Unmarshal(out, &torch))
 		require.Len(t, torch.Stored, steps/every)
 

@@ -1,6 +1,7 @@
 // Command adam tells about package adam on this machine: which kernel runs and why (info), that all
-// kernels compute the same (check) and how fast they are (bench). It also writes docs/BENCHMARKS.md
-// from the saved results (docs).
+// kernels compute the same (check) and how fast they are (bench). It shows what is in a checkpoint
+// (inspect), and makes checkpoints of the state of PyTorch's Adam and back (convert). It also
+// writes docs/BENCHMARKS.md from the saved results (docs).
 package main
 
 import (
@@ -22,6 +23,8 @@ var subcommands = []subcommand{
 	{"info", "say which kernel runs on this CPU and why", infoCommand},
 	{"check", "check that all kernels compute the same, and what PyTorch computes", checkCommand},
 	{"bench", "time the kernels beside the plain Go loop and the machine's ceilings", benchCommand},
+	{"inspect", "say what is in a checkpoint or a file of torch's state", inspectCommand},
+	{"convert", "make a checkpoint of a file of torch's state, or back", convertCommand},
 	{"docs", "write docs/BENCHMARKS.md and the charts from the results in bench/", docsCommand},
 }
 

@@ -43,6 +43,8 @@ func TestWrongCalls(t *testing.T) {
 		"bench -save dir":    `unexpected argument "dir"`,
 		"docs -dir":          "flag needs an argument: -dir",
 		"docs -dir no more":  `unexpected argument "more"`,
+		"inspect":            "want 1 arguments, got 0\n\nUsage: adam inspect [-json] FILE\n",
+		"convert a b":        "want either -from torch or -to torch\n\n",
 	} {
 		out, messages, code := run(strings.Fields(call)...)
 		if code != 2 || out != "" || !strings.HasPrefix(messages, "adam: ") ||
@@ -62,6 +64,8 @@ func TestHelp(t *testing.T) {
 		"bench -h": {"Usage: adam bench [flags]\n\nMeasure", "-kernels KERNELS\n",
 			"-models MODELS\n", "-sizes NUMBERS\n", "-time TIME\n", "default 40s",
 			"  -json\n", "-svg FILE\n", "  -save\n", "-save=DIR"},
+		"inspect -h":  {"Usage: adam inspect [-json] FILE\n\nSay what", "-json\n"},
+		"convert -h":  {"Usage: adam convert -from torch [-names FILE] IN OUT", "-names file\n"},
 		"docs --help": {"Usage: adam docs [flags]\n\nWrite", "-check\n", "-dir DIR\n"},
 	} {
 		out := mustRun(t, strings.Fields(call)...)
