@@ -229,10 +229,10 @@ func suitesOf(file string) []suite {
 }
 
 // run runs the suite in a copy of the repository.
-func (s suite) run(dir string) (out string, err error) {
-	args := []string{"test", "-count=1", "-short", "-failfast", "-timeout=2m"}
+func (s suite) run(dir string, timeout time.Duration) (out string, err error) {
+	args := []string{"test", "-count=1", "-short", "-failfast", "-timeout=" + timeout.String()}
 	if s.arch == "arm64" && runtime.GOARCH != "arm64" {
-		args = append(args, "-exec=qemu-aarch64", "-timeout=5m")
+		args = append(args, "-exec=qemu-aarch64")
 	}
 	c := exec.Command("go", append(args, s.pkg)...)
 	c.Dir = filepath.Join(dir, s.module)
@@ -244,15 +244,16 @@ func (s suite) run(dir string) (out string, err error) {
 var failure = regexp.MustCompile(
 	`(?m)^--- FAIL: (\w+)|^(?:SIG\w+|fatal error|panic): .*|^unexpected fault address`)
 
-// run returns the tests that caught the mutation, or how they died; "" if none did.
-func (j job) run(dir string) string {
+// run returns the tests that caught the mutation, or how they died; "" if none did. The tests may
+// take some times as long as without it.
+func (j job) run(dir string, took map[suite]time.Duration) string {
 	path := filepath.Join(dir, j.file)
 	text, err := os.ReadFile(path)
 	check(err)
 	check(os.WriteFile(path, []byte(strings.Replace(string(text), j.old, j.new, 1)), 0o644))
 	defer func() { check(os.WriteFile(path, text, 0o644)) }()
 	for _, s := range j.suites {
-		out, err := s.run(dir)
+		out, err := s.run(dir, 30*time.Second+4*took[s])
 		if err == nil {
 			continue
 		}
@@ -311,21 +312,31 @@ func tryAll(jobs []job, limit time.Duration) bool {
 	slices.SortFunc(suites, func(a, b suite) int { // arm64 takes longest
 		return cmp.Or(-cmp.Compare(a.arch, b.arch), cmp.Compare(a.module+a.pkg, b.module+b.pkg))
 	})
-	var done, caught, broken atomic.Int64
-	share(copies, slices.Compact(suites), func(dir string, s suite) {
-		if out, err := s.run(dir); err != nil {
+	var done, caught atomic.Int64
+	took := map[suite]time.Duration{} // without a mutation, which must pass
+	var lock sync.Mutex
+	suites = slices.Compact(suites)
+	share(copies, suites, func(dir string, s suite) {
+		begin := time.Now()
+		out, err := s.run(dir, 10*time.Minute)
+		if err != nil {
 			fmt.Printf("%v fails without a mutation:\n%s", s, out)
-			broken.Add(1)
+			return
 		}
+		lock.Lock()
+		defer lock.Unlock()
+		took[s] = time.Since(begin).Round(time.Second)
 	})
-	if broken.Load() > 0 {
+	if len(took) < len(suites) {
 		return false
 	}
+	fmt.Printf("%d packages pass without a mutation, %.0f s\n", len(took),
+		time.Since(began).Seconds())
 	share(copies, jobs, func(dir string, j job) {
 		if time.Since(began) > limit {
 			return
 		}
-		verdict := j.run(dir)
+		verdict := j.run(dir, took)
 		if verdict != "" {
 			caught.Add(1)
 		}
