@@ -191,6 +191,13 @@ func TestOverlapsOfMovingSlices(t *testing.T) {
 	unchangedBy(t, o, ErrOverlap, step(o))
 	p.Grad = good
 	assert.NoError(t, step(o)(), "the old memory of the value is free")
+	// That step has moved a gradient alone. The spans of a refused one are not in the memory of
+	// those that are known.
+	good = p.Value
+	p.Value = o.State("a").M
+	unchangedBy(t, o, ErrOverlap, step(o))
+	p.Value, p.Grad = good, good
+	unchangedBy(t, o, ErrOverlap, step(o))
 }
 
 // Gradients that are shared may be read, but not zeroed: Options may begin to zero them at any

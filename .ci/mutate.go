@@ -1,225 +1,404 @@
 //go:build ignore
 
-// Mutate changes the step one instruction, operand or line at a time and expects the tests to notice:
+// Mutate changes the module one instruction, operand or line at a time and expects the tests to
+// notice:
 //
-//	go run .ci/mutate.go
-//	go run .ci/mutate.go pool "FMIN4S(2"    # only those whose file or text contains one of these
+//	go run .ci/mutate.go                      # all
+//	go run .ci/mutate.go pool "FMIN4S(2"      # those whose file or text contains one of these
+//	go run .ci/mutate.go -random 12           # so many, drawn; none begins after 150 seconds
+//	go run .ci/mutate.go -check               # only that each pattern stands in its file once
 //
-// It works in a copy of the module, prints which test caught each mutation and exits with 1 if one was
-// not. The arm64 mutations need qemu-aarch64.
+// It works in copies of the repository, prints which test caught each mutation and exits with 1 if
+// one was not. The arm64 mutations need qemu-aarch64.
 package main
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// A mutation replaces the first occurrence of old in a file by new.
-type mutation struct{ file, old, new string }
+// A mutation replaces old, which its file contains once, by new. The tests of the file's package,
+// or else those of its module's root package, must fail.
+type mutation struct{ old, new string }
 
-const (
-	amd64   = "adam_amd64.s"
-	arm64   = "adam_arm64.s"
-	generic = "adam_generic.go"
-	scalars = "dispatch.go"
-	api     = "adam.go"
+var mutations = []struct {
+	file string
+	list []mutation
+}{
+	{"adam_amd64.s", []mutation{ // all widths
+		{"LEAQ lanes(BX), R11", "LEAQ lanes-1(BX), R11"},
+		{"LEAQ -3*lanes(R10), R11", "LEAQ -2*lanes(R10), R11"},
+		{"ADDQ $lanes, BX", "ADDQ $(lanes-1), BX"},
+		{"MOVL    $const_usualMode, fresh-4(SP)", "MOVL    R11, fresh-4(SP)"},
+		{`LDMXCSR saved-8(SP)       \`, `LDMXCSR fresh-4(SP)       \`},
+	}},
+	{"adam_amd64.s", []mutation{ // AVX-512
+		{"LDMUL(AT(SI, o), S, G)", "LDMUL(AT(SI, o), KAPPA, G)"},
+		{"VMULPS    LAMBDA, U, U", "VMULPS    KAPPA, U, U"},
+		{"VADDPS    U, G, G", "VSUBPS    U, G, G"},
+		{"VMULPS    C2, G, U", "VMULPS    C1, G, U"},
+		{"VMULPS    G, U, U", "VMULPS    U, U, U"},
+		{"VPTESTMD  LIVE, V, K1", "VPTESTMD  V, V, K1"},
+		{"VMOVAPS.Z V, K1, V", "VMOVAPS   V, K1, V"},
+		{"VMOVAPS.Z m, K2, m", "VMOVAPS.Z m, K1, m"},
+		{"VCMPPS    $3, U, U, K1", "VCMPPS    $7, U, U, K1"},
+		{"VMOVAPS   U, K1, V", "VMOVAPS   V, K1, V"},
+		{"VMAXPS    V, U, V", "VMAXPS    U, V, V"},
+		{"VADDPS    EPS, r, r", "VADDPS    ALPHA, r, r"},
+		{"ALPHA, r, r", "LAMBDA, r, r"},
+		{"VSUBPS    r, G, G", "VADDPS    r, G, G"},
+		{"DECL R11", "INCL R11"},
+		{"VPTESTMD  LIVE, m, K2", "VPTESTMD  LIVE, V, K2"},
+		{"VBROADCASTSS coeffs_c2(AX), C2\n", "VBROADCASTSS coeffs_c1(AX), C2\n"},
+		{"ST(V, AT(R9, o))", "ST(U, AT(R9, o))"},
+		{"VFMADD231PD Z6, Z6, Z2", "VFMADD231PD Z6, Z5, Z2"},
+		{"VMOVUPD Z3, 192(DI)", "VMOVUPD Z2, 192(DI)"},
+		{"VMAXPS Z3, Z2, Z3", "VMAXPS Z2, Z3, Z3"},
+		{"VMINPS Z4, Z1, Z4", "VMINPS Z1, Z4, Z4"},
+		{"VSUBPS    Z2, Z3, Z3", "VSUBPS    Z3, Z2, Z3"},
+		{"VPTESTMD  Z1, Z2, K1", "VPTESTMD  Z2, Z2, K1"},
+	}},
+	{"adam_amd64.s", []mutation{ // AVX2
+		{"VMULPS    LAMBDAY, UY, UY", "VMULPS    ALPHAY, UY, UY"},
+		{"VPAND     LIVEY, VY, UY", "VPAND     LIVEY, GY, UY"},
+		{"VPANDN    m, UY, m", "VPAND     m, UY, m"},
+		{"VORPS     UY, VY, VY", "VORPS     VY, VY, VY"},
+		{"VCMPPS    $3, UY, UY, UY", "VCMPPS    $3, VY, VY, UY"},
+		{"VPCMPGTD ordinals<>(SB), UY, LANESY", "VPCMPEQD ordinals<>(SB), UY, LANESY"},
+		{"VMULPS    ALPHAY, r, r", "VMULPS    LAMBDAY, r, r"},
+		{"VSQRTPS   VY, r", "VSQRTPS   UY, r"},
+		{"$0x0000000700000006", "$0x0000000600000007"},
+		{"VMULPS    C1Y, GY, GY", "VMULPS    C2Y, GY, GY"},
+		{"NOSPLIT, $72-56", "NOSPLIT, $40-56"},
+		{"ADDSQUARES(112, Y15, Y7)", "ADDSQUARES(96, Y15, Y7)"},
+		{"VMAXPS  t, Y2, t", "VMAXPS  Y2, t, t"},
+		{"VPANDN    Y3, Y4, Y3", "VPAND    Y3, Y4, Y3"},
+	}},
+	{"adam_arm64.s", []mutation{
+		{"FMUL4S(SCALE, G, G)", "FMUL4S(B2, G, G)"},
+		{"FMUL4S(LAMBDA, U, U)", "FADD4S(LAMBDA, U, U)"},
+		{"FMUL4S(C2, G, U)", "FMUL4S(C1, G, U)"},
+		{"FMAX4S(V, U, V)", "FMAX4S(V, V, V)"},
+		{"VCMTST V25.S4, V1.S4, V2.S4", "VCMTST V1.S4, V1.S4, V2.S4"},
+		{"VAND   V2.B16, V4.B16, V4.B16", "VAND   V4.B16, V4.B16, V4.B16"},
+		{"FDIV4S(R, M, R)", "FDIV4S(M, R, R)"},
+		{"FSUB4S(R, G, G)", "FADD4S(R, G, G)"},
+		{"MOV   F4, -size(R2)", "MOV   F1, -size(R2)"},
+		{"SUBS  $1, R5", "SUBS  $2, R5"},
+		{"STEP(FMOVS, 4, VL2, VMAX)", "STEP(FMOVS, 8, VL2, VMAX)"},
+		{"FSQRT4S(V, R)", "FSQRT4S(U, R)"},
+		{"#define FMUL4S(m, n, d) WORD $(0x6e20dc00", "#define FMUL4S(m, n, d) WORD $(0x6e20d400"},
+		{"FCVTLH2D(0, 2)", "FCVTL2D(0, 2)"},
+		{"FMIN4S(2, 0, 0)", "FMIN4S(3, 0, 0)"},
+		{"FSUB4S(0, 1, 1)", "FSUB4S(1, 0, 1)"},
+		{"MSR  ZR, FPCR", "NOP"},
+		{"MSR  R10, FPCR", "NOP"},
+	}},
+	{"adam_generic.go", []mutation{
+		{"float32(k.s * g[i])", "g[i]"},
+		{"float32(k.c2*gi)*gi", "k.c2*float32(gi*gi)"},
+		{"vi = max(x[i], vi)", "vi = max(vi, vi)"},
+		{"mi = 0", "_ = 0"},
+		{"vi = 0", "_ = 0"},
+		{"+ k.eps", "+ 0*k.eps"},
+		{"float32(k.kappa*pi)", "pi"},
+		{"gi += float32(k.lambda * pi)", "gi -= float32(k.lambda * pi)"},
+		{"sums[i%len(sums)]", "sums[i%(len(sums)-1)]"},
+		{"math.Float32bits(x)&exponent", "math.Float32bits(x)"},
+	}},
+	{"adam.go", []mutation{
+		{"k.set(&c, s.T+1, 1)", "k.set(&c, s.T+2, 1)"},
+		{"overlap(at[2], at[3], n)", "false"},
+		{"overlap(at[3], at[4], n)", "false"},
+		{"len(v) != n", "len(v) > n"},
+	}},
+	{"dispatch_amd64.go", []mutation{
+		{"modeBits  = 0xffc0", "modeBits  = 0x7f80"},
+	}},
+	{"dispatch.go", []mutation{
+		{"usually(func() { k.compute(c, t, scale) })", "k.compute(c, t, scale)"},
+		{"float32(1-c.Beta1)", "1-float32(c.Beta1)"},
+		{"float32(c.LR * q / (1 - b1t))", "float32(c.LR / (1 - b1t))"},
+		{"float32(c.Eps * q)", "float32(c.Eps)"},
+		{"float32(1 - float64(c.LR*c.WeightDecay))", "1 - float32(c.LR*c.WeightDecay)"},
+		{"k.s = -k.s", "k.s = -1"},
+		{"k.live = exponent", "k.live = 0x7fffffff"},
+		{"beta *= beta", "beta *= 0.999999999 * beta"},
+		{"g[tile:]", "g[tile-1:]"},
+		{"sumSquaresBlocks(last[:], &sums)", "sumSquaresGeneric(last[:], &sums)"},
+		{"clampBlocks(last[:], last[:], s, limit)", "clampGeneric(last[:], last[:], s, limit)"},
+		{"averageBlocks(last[:], to[:], c)", "averageGeneric(last[:], to[:], c)"},
+	}},
+	{"optimizer.go", []mutation{
+		{"slices.Clone(groups), map", "groups, map"},
+		{"slices.Clone(g.Params)", "g.Params"},
+		{"limit/(norm+1e-6)", "limit/(norm+1e-3)"},
+		{"scale = clip / o.GradScale", "scale = clip"},
+		{"norm = math.Sqrt(o.squares) / o.GradScale", "norm = math.Sqrt(o.squares)"},
+		{"finite := o.squares <= math.MaxFloat64", "finite := o.squares == o.squares"},
+		{"t.T+1 != count", "false"},
+		{"t.begun = t.begun || o.Options.EMADecay > 0", "_ = t.begun"},
+		{"moved = moved || t.place != t.now()", "_ = moved"},
+		{"p.Name != o.tensors[i].name", "false"},
+		{"g.Config.AMSGrad && len(t.VMax) != t.n", "false"},
+	}},
+	{"grid.go", []mutation{
+		{"cmp.Compare(tensors[i].name, tensors[j].name)", "cmp.Compare(i, j)"},
+		{"if o.pass == sumPass {\n\t\t\t\to.sums[from+i] = 0",
+			"if false {\n\t\t\t\to.sums[from+i] = 0"},
+		{"o.scratch[worker]", "o.scratch[0]"},
+		{"clear(grad)", "_ = grad"},
+		{"o.clampTo)", "float32(o.Options.MaxValue))"},
+		{"o.toward)", "float32(1-o.Options.EMADecay))"},
+	}},
+	{"memory.go", []mutation{
+		{"s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
+		{"return a.from == a.to", "return false"},
+		{"a.from < a.to && i < len(s)", "i < len(s)"},
+		{"zero && now.grad != t.place.grad", "false"},
+		{`spanOf(t.name, "VMax", t.VMax), `, ""},
+		{`, spanOf(t.name, "EMA", t.average)`, ""},
+		{"zero || !moved && t.now().grad", "zero || t.now().grad"},
+		{"if moved {\n\t\to.written", "if true {\n\t\to.written"},
+	}},
+	{"internal/pool/pool.go", []mutation{
+		{"p.pending.Add(-done) == 0", "p.pending.Add(-done) < 0"},
+		{"if ready() && s.asleep.CompareAndSwap(true, false) {", "if false {"},
+		{"return p.closed.Load() || ", "return "},
+		{"p.jobs.Add(1)\n", "\n"},
+		{"chunks * (i + 1) / workers", "chunks * (i + 1) / len(p.parts)"},
+		{"p.alive.Wait()", "_ = 0"},
+		{"i < p.wakes || !p.helpers[i].asleep.Load()", "i < p.wakes"},
+		{"p.wakes = p.workers - 1", "p.wakes = 0"},
+		{"elements/Share", "len(p.parts)"},
+		{"p.ended = time.Now()", "_ = 0"},
+		{"\tp.Close()\n\tp.job = nil", "\tp.job = nil"},
+	}},
+	{"checkpoint_load.go", []mutation{
+		{"needed = amsgrad && ", "needed = false && "},
+		{"needed = found[what] && l.r.Format == 1 && ", "needed = false && "},
+	}},
+	{"internal/checkpoint/write.go", []mutation{
+		{"sum = crc32.Update(sum, crc32.IEEETable, chunk)", "sum += 0"},
+		{"written = crc32.Update(written, crc32.IEEETable, chunk)", "_ = chunk"},
+		{"info.GradScale, 'g', -1, 64", "info.GradScale, 'g', 16, 64"},
+	}},
+	{"internal/atomicfile/atomicfile.go", []mutation{
+		{"err = f.Sync()", "err = nil"},
+		{"if err2 := f.Close(); err == nil {", "if err2 := f.Close(); false {"},
+		{"return s.rename(temporary, path)", "return nil"},
+		{"_ = s.remove(temporary)\n\t\treturn err\n\t}\n\tif err := s.patiently",
+			"return err\n\t}\n\tif err := s.patiently"},
+		{"if err := dir.Sync(); err != nil {", "if err := error(nil); err != nil {"},
+		{"base, rand.Uint32())", "base, 0&rand.Uint32())"},
+		{"if keep { // what", "if keep && false { // what"},
+	}},
+}
 
-	optimizer  = "optimizer.go"
-	grid       = "grid.go"
-	pool       = "pool.go"
-	memory     = "memory.go"
-	checkpoint = "checkpoint.go"
-	loading    = "checkpoint_load.go"
-	file       = "checkpoint_file.go"
-)
+// A job is a mutation and the tests that may catch it, the quickest first.
+type job struct {
+	mutation
+	file   string
+	suites []suite
+}
 
-var mutations = []mutation{
-	// AVX-512
-	{amd64, "LDMUL(AT(SI, o), S, G)", "LDMUL(AT(SI, o), KAPPA, G)"},
-	{amd64, "VMULPS    LAMBDA, U, U", "VMULPS    KAPPA, U, U"},
-	{amd64, "VADDPS    U, G, G", "VSUBPS    U, G, G"},
-	{amd64, "VMULPS    C2, G, U", "VMULPS    C1, G, U"},
-	{amd64, "VMULPS    G, U, U", "VMULPS    U, U, U"},
-	{amd64, "VPTESTMD  LIVE, V, K1", "VPTESTMD  V, V, K1"},
-	{amd64, "VMOVAPS.Z V, K1, V", "VMOVAPS   V, K1, V"},
-	{amd64, "VMOVAPS.Z m, K2, m", "VMOVAPS.Z m, K1, m"},
-	{amd64, "VCMPPS    $3, U, U, K1", "VCMPPS    $7, U, U, K1"},
-	{amd64, "VMOVAPS   U, K1, V", "VMOVAPS   V, K1, V"},
-	{amd64, "VMAXPS    V, U, V", "VMAXPS    U, V, V"},
-	{amd64, "VADDPS    EPS, r, r", "VADDPS    ALPHA, r, r"},
-	{amd64, "VDIVPS    r, m, r", "VDIVPS    m, r, r"},
-	{amd64, "VSUBPS    r, G, G", "VADDPS    r, G, G"},
-	{amd64, "LEAQ -48(R10), R11", "LEAQ -32(R10), R11"},
-	{amd64, "LEAQ 16(BX), R11", "LEAQ 15(BX), R11"},
-	{amd64, "DECL R11", "INCL R11"},
-	{amd64, "VPTESTMD  LIVE, m, K2", "VPTESTMD  LIVE, V, K2"},
-	{amd64, "VBROADCASTSS coeffs_c2(AX), C2", "VBROADCASTSS coeffs_c1(AX), C2"},
-	{amd64, "ST(V, AT(R9, o))", "ST(U, AT(R9, o))"},
-	// AVX2
-	{amd64, "VMULPS    LAMBDAY, UY, UY", "VMULPS    ALPHAY, UY, UY"},
-	{amd64, "VPAND     LIVEY, VY, UY", "VPAND     LIVEY, GY, UY"},
-	{amd64, "VPANDN    m, UY, m", "VPAND     m, UY, m"},
-	{amd64, "VORPS     UY, VY, VY", "VORPS     VY, VY, VY"},
-	{amd64, "VCMPPS    $3, UY, UY, UY", "VCMPPS    $3, VY, VY, UY"},
-	{amd64, "VPCMPGTD ordinals<>(SB), UY, LANESY", "VPCMPEQD ordinals<>(SB), UY, LANESY"},
-	{amd64, "VMULPS    ALPHAY, r, r", "VMULPS    LAMBDAY, r, r"},
-	{amd64, "ADDQ $8, BX", "ADDQ $7, BX"},
-	{amd64, "VSQRTPS   VY, r", "VSQRTPS   UY, r"},
-	{amd64, "LEAQ -24(R10), R11", "LEAQ -16(R10), R11"},
-	{amd64, "$0x0000000700000006", "$0x0000000600000007"},
-	{amd64, "VMULPS    C1Y, GY, GY", "VMULPS    C2Y, GY, GY"},
-	// NEON
-	{arm64, "FMUL4S(SCALE, G, G)", "FMUL4S(B2, G, G)"},
-	{arm64, "FMUL4S(LAMBDA, U, U)", "FADD4S(LAMBDA, U, U)"},
-	{arm64, "FMUL4S(C2, G, U)", "FMUL4S(C1, G, U)"},
-	{arm64, "FMAX4S(V, U, V)", "FMAX4S(V, V, V)"},
-	{arm64, "VCMTST V25.S4, V1.S4, V2.S4", "VCMTST V1.S4, V1.S4, V2.S4"},
-	{arm64, "VAND   V2.B16, V4.B16, V4.B16", "VAND   V4.B16, V4.B16, V4.B16"},
-	{arm64, "FDIV4S(R, M, R)", "FDIV4S(M, R, R)"},
-	{arm64, "FSUB4S(R, G, G)", "FADD4S(R, G, G)"},
-	{arm64, "MOV   F4, -size(R2)", "MOV   F1, -size(R2)"},
-	{arm64, "SUBS  $1, R5", "SUBS  $2, R5"},
-	{arm64, "STEP(FMOVS, 4, VL2, VMAX)", "STEP(FMOVS, 8, VL2, VMAX)"},
-	{arm64, "FSQRT4S(V, R)", "FSQRT4S(U, R)"},
-	{arm64, "#define FMUL4S(m, n, d) WORD $(0x6e20dc00", "#define FMUL4S(m, n, d) WORD $(0x6e20d400"},
-	// Go: the generic kernel, which the comparison of kernels cannot see alone, and what stands before all
-	{generic, "float32(k.s * g[i])", "g[i]"},
-	{generic, "float32(k.c2*gi)*gi", "k.c2*float32(gi*gi)"},
-	{generic, "vi = max(x[i], vi)", "vi = max(vi, vi)"},
-	{generic, "mi = 0", "_ = 0"},
-	{generic, "vi = 0", "_ = 0"},
-	{generic, "+ k.eps", "+ 0*k.eps"},
-	{generic, "float32(k.kappa*pi)", "pi"},
-	{generic, "gi += float32(k.lambda * pi)", "gi -= float32(k.lambda * pi)"},
-	{scalars, "float32(1-c.Beta1)", "1-float32(c.Beta1)"},
-	{scalars, "float32(c.LR * q / (1 - b1t))", "float32(c.LR / (1 - b1t))"},
-	{scalars, "float32(c.Eps * q)", "float32(c.Eps)"},
-	{scalars, "k.s = -1", "k.s = 1"},
-	{scalars, "k.live = 0x7f800000", "k.live = 0x7fffffff"},
-	{scalars, "beta *= beta", "beta *= 0.999999999 * beta"},
-	{scalars, "g[tile:]", "g[tile-1:]"},
-	{api, "k.set(&c, s.T+1)", "k.set(&c, s.T+2)"},
-	{api, "overlap(m, v)", "overlap(p, v)"},
-	{api, "len(v) != n", "len(v) > n"},
-	// the small kernels
-	{amd64, "VFMADD231PD Z6, Z6, Z2", "VFMADD231PD Z6, Z5, Z2"},
-	{amd64, "VMOVUPD Z3, 192(DI)", "VMOVUPD Z2, 192(DI)"},
-	{amd64, "VMAXPS Z3, Z2, Z3", "VMAXPS Z2, Z3, Z3"},
-	{amd64, "VMINPS Z4, Z1, Z4", "VMINPS Z1, Z4, Z4"},
-	{amd64, "VSUBPS    Z2, Z3, Z3", "VSUBPS    Z3, Z2, Z3"},
-	{amd64, "VPTESTMD  Z1, Z2, K1", "VPTESTMD  Z2, Z2, K1"},
-	{amd64, "ADDSQUARES(112, Y15, Y7)", "ADDSQUARES(96, Y15, Y7)"},
-	{amd64, "VMAXPS  t, Y2, t", "VMAXPS  Y2, t, t"},
-	{amd64, "VPANDN    Y3, Y4, Y3", "VPAND    Y3, Y4, Y3"},
-	{arm64, "FCVTLH2D(0, 2)", "FCVTL2D(0, 2)"},
-	{arm64, "FMIN4S(2, 0, 0)", "FMIN4S(3, 0, 0)"},
-	{arm64, "FSUB4S(0, 1, 1)", "FSUB4S(1, 0, 1)"},
-	{generic, "sums[i%len(sums)]", "sums[i%(len(sums)-1)]"},
-	{generic, "math.Float32bits(x)&exponent", "math.Float32bits(x)"},
-	{scalars, "k.s = -k.s", "k.s = -1"},
-	// the step of many tensors
-	{optimizer, "GradNorm+1e-6", "GradNorm+1e-3"},
-	{optimizer, "o.prepare(clip / o.GradScale)", "o.prepare(clip)"},
-	{optimizer, "math.Sqrt(squares) / o.GradScale", "math.Sqrt(squares)"},
-	{optimizer, "o.averaged = true", "_ = 0"},
-	{optimizer, "t.T != count", "false"},
-	{optimizer, "!(squares <= math.MaxFloat64)", "squares != squares"},
-	{optimizer, "moved = moved || t.place != t.now()", "_ = moved"},
-	{optimizer, "p.Name != o.tensors[i].name", "false"},
-	{optimizer, "g.Config.AMSGrad && len(t.VMax) != t.n", "false"},
-	{grid, "cmp.Compare(tensors[i].name, tensors[j].name)", "cmp.Compare(i, j)"},
-	{grid, "if o.pass == sumPass {\n\t\t\t\to.sums[from+i] = 0", "if false {\n\t\t\t\to.sums[from+i] = 0"},
-	{grid, "o.scratch[worker]", "o.scratch[0]"},
-	{grid, "clear(grad)", "_ = grad"},
-	{pool, "p.pending.Add(-done) == 0", "p.pending.Add(-done) < 0"},
-	{pool, "part.end-1-int(left)", "part.end-int(left)"},
-	{pool, "if ready() && s.asleep.CompareAndSwap(true, false) {", "if false {"},
-	{pool, "return p.closed.Load() || ", "return "},
-	{pool, "p.jobs.Add(1)\n\tfor i := range min", "for i := range min"},
-	{memory, "s[i].from < s[i-1].to", "s[i].to < s[i-1].to"},
-	{memory, "o.options.ZeroGrad && now.grad != t.place.grad", "false"},
-	{checkpoint, "crc32.Update(sum, crc32.IEEETable, chunk)", "sum"},
-	{loading, "needed = l.configs[j].AMSGrad", "needed = l.configs[j].Maximize"},
-	{file, "err := f.Sync()", "err := f.Truncate(100)"},
-	{file, "path + \".tmp\"", "path"},
+// A suite is the tests of a package.
+type suite struct{ module, pkg, arch string }
+
+func suitesOf(file string) []suite {
+	dir, arch := filepath.Dir(file), runtime.GOARCH
+	for _, a := range []string{"amd64", "arm64"} {
+		if name, _, _ := strings.Cut(filepath.Base(file), "."); strings.HasSuffix(name, "_"+a) {
+			arch = a
+		}
+	}
+	module := dir
+	for ; module != "."; module = filepath.Dir(module) {
+		if _, err := os.Stat(filepath.Join(module, "go.mod")); err == nil {
+			break
+		}
+	}
+	pkg, err := filepath.Rel(module, dir)
+	check(err)
+	list := []suite{{module, "./" + pkg, arch}, {module, "./.", arch}}
+	return slices.Compact(list)
+}
+
+// run runs the suite in a copy of the repository.
+func (s suite) run(dir string, timeout time.Duration) (out string, err error) {
+	args := []string{"test", "-count=1", "-short", "-failfast", "-timeout=" + timeout.String()}
+	if s.arch == "arm64" && runtime.GOARCH != "arm64" {
+		args = append(args, "-exec=qemu-aarch64")
+	}
+	c := exec.Command("go", append(args, s.pkg)...)
+	c.Dir = filepath.Join(dir, s.module)
+	c.Env = append(os.Environ(), "GOWORK=off", "GOARCH="+s.arch)
+	b, err := c.CombinedOutput()
+	return string(b), err
+}
+
+var failure = regexp.MustCompile(
+	`(?m)^--- FAIL: (\w+)|^(?:SIG\w+|fatal error|panic): .*|^unexpected fault address`)
+
+// run returns the tests that caught the mutation, or how they died; "" if none did. The tests may
+// take some times as long as without it.
+func (j job) run(dir string, took map[suite]time.Duration) string {
+	path := filepath.Join(dir, j.file)
+	text, err := os.ReadFile(path)
+	check(err)
+	check(os.WriteFile(path, []byte(strings.Replace(string(text), j.old, j.new, 1)), 0o644))
+	defer func() { check(os.WriteFile(path, text, 0o644)) }()
+	for _, s := range j.suites {
+		out, err := s.run(dir, 30*time.Second+4*took[s])
+		if err == nil {
+			continue
+		}
+		var names []string
+		for _, m := range failure.FindAllStringSubmatch(out, -1) {
+			names = append(names, cmp.Or(m[1], "crash ("+m[0]+")"))
+		}
+		if len(names) == 0 {
+			fmt.Print(out) // it was not built
+		}
+		return strings.Join(names, ", ")
+	}
+	return ""
 }
 
 func main() {
-	dir, err := os.MkdirTemp("", "mutate")
-	check(err)
-	defer os.RemoveAll(dir)
-	check(os.CopyFS(dir, os.DirFS(".")))
-	check(os.RemoveAll(filepath.Join(dir, "go.work"))) // the root module alone
-	for _, file := range []string{amd64, arm64} {
-		if out, err := test(dir, file); err != nil {
-			fmt.Printf("the tests fail without a mutation:\n%s", out)
-			os.Exit(1)
-		}
+	only := flag.Bool("check", false, "look for the patterns and change nothing")
+	count := flag.Int("random", 0, "draw so many")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()%1e6), "of -random")
+	flag.Parse()
+	jobs, faults := list(flag.Args())
+	if len(faults) > 0 {
+		fmt.Println(strings.Join(faults, "\n"))
+		os.Exit(1)
 	}
-	if only := os.Args[1:]; len(only) > 0 {
-		mutations = slices.DeleteFunc(mutations, func(m mutation) bool {
-			return !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(m.file+" "+m.old, s) })
-		})
+	limit := time.Duration(math.MaxInt64)
+	if *count > 0 {
+		fmt.Printf("drawn with -seed %d\n", *seed)
+		r := rand.New(rand.NewPCG(*seed, 0))
+		r.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
+		jobs, limit = jobs[:min(*count, len(jobs))], 150*time.Second
 	}
-	caught := 0
-	for i, m := range mutations {
-		path := filepath.Join(dir, m.file)
-		original, err := os.ReadFile(path)
-		check(err)
-		changed := strings.Replace(string(original), m.old, m.new, 1)
-		verdict := "NOT FOUND"
-		if changed != string(original) {
-			check(os.WriteFile(path, []byte(changed), 0o644))
-			out, err := test(dir, m.file)
-			if verdict = catch(out, err); verdict == "" {
-				verdict = "NOT CAUGHT"
-			} else {
-				caught++
-			}
-			check(os.WriteFile(path, original, 0o644))
-		}
-		fmt.Printf("%2d %s: %s → %s: %s\n", i+1, m.file, m.old, m.new, verdict)
-	}
-	fmt.Printf("%d mutations, %d caught\n", len(mutations), caught)
-	if caught < len(mutations) {
+	if *only {
+		fmt.Printf("%d mutations, each pattern found once\n", len(jobs))
+	} else if !tryAll(jobs, limit) {
 		os.Exit(1)
 	}
 }
 
-// test runs the tests of the module in dir where the file's code runs.
-func test(dir, file string) (string, error) {
-	args, env := []string{"test", "-count=1", "-short", "-failfast", "-timeout=2m", "."}, os.Environ()
-	if file == arm64 {
-		args = []string{"test", "-count=1", "-short", "-failfast", "-timeout=5m", "-exec", "qemu-aarch64", "."}
-		env = append(env, "GOARCH=arm64")
+// tryAll reports whether all jobs that begin within limit are caught.
+func tryAll(jobs []job, limit time.Duration) bool {
+	began := time.Now()
+	var copies []string
+	for range min(runtime.NumCPU(), len(jobs)) {
+		dir, err := os.MkdirTemp("", "mutate")
+		check(err)
+		defer os.RemoveAll(dir)
+		check(os.CopyFS(dir, os.DirFS(".")))
+		check(os.RemoveAll(filepath.Join(dir, ".git")))
+		copies = append(copies, dir)
 	}
-	c := exec.Command("go", args...)
-	c.Dir, c.Env = dir, env
-	out, err := c.CombinedOutput()
-	return string(out), err
+	var suites []suite
+	for _, j := range jobs {
+		suites = append(suites, j.suites...)
+	}
+	slices.SortFunc(suites, func(a, b suite) int { // arm64 takes longest
+		return cmp.Or(-cmp.Compare(a.arch, b.arch), cmp.Compare(a.module+a.pkg, b.module+b.pkg))
+	})
+	var done, caught atomic.Int64
+	took := map[suite]time.Duration{} // without a mutation, which must pass
+	var lock sync.Mutex
+	suites = slices.Compact(suites)
+	share(copies, suites, func(dir string, s suite) {
+		begin := time.Now()
+		out, err := s.run(dir, 10*time.Minute)
+		if err != nil {
+			fmt.Printf("%v fails without a mutation:\n%s", s, out)
+			return
+		}
+		lock.Lock()
+		defer lock.Unlock()
+		took[s] = time.Since(begin).Round(time.Second)
+	})
+	if len(took) < len(suites) {
+		return false
+	}
+	fmt.Printf("%d packages pass without a mutation, %.0f s\n", len(took),
+		time.Since(began).Seconds())
+	share(copies, jobs, func(dir string, j job) {
+		if time.Since(began) > limit {
+			return
+		}
+		verdict := j.run(dir, took)
+		if verdict != "" {
+			caught.Add(1)
+		}
+		fmt.Printf("%3d %s: %s → %s: %s\n", done.Add(1), j.file, j.old, j.new,
+			cmp.Or(verdict, "NOT CAUGHT"))
+	})
+	fmt.Printf("%d mutations, %d caught, %.0f s\n", done.Load(), caught.Load(),
+		time.Since(began).Seconds())
+	return caught.Load() == done.Load()
 }
 
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^(SIG\w+|fatal error|panic): .*|^unexpected fault address`)
-
-// catch returns the tests that failed, or how the run died; "" if none did or nothing was built.
-func catch(out string, err error) string {
-	if err == nil || strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
-		return ""
-	}
-	var names []string
-	for _, m := range failure.FindAllStringSubmatch(out, -1) {
-		if m[1] != "" {
-			names = append(names, m[1])
-		} else {
-			names = append(names, "crash ("+m[0]+")")
+// list returns the mutations whose file or text contains one of only, all if there is none, and
+// what is wrong with any.
+func list(only []string) (jobs []job, faults []string) {
+	for _, m := range mutations {
+		text, err := os.ReadFile(m.file)
+		if err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		suites := suitesOf(m.file)
+		for _, x := range m.list {
+			if n := strings.Count(string(text), x.old); n != 1 {
+				faults = append(faults,
+					fmt.Sprintf("%s: found %d times, want once: %q", m.file, n, x.old))
+			}
+			chosen := func(s string) bool { return strings.Contains(m.file+" "+x.old, s) }
+			if len(only) == 0 || slices.ContainsFunc(only, chosen) {
+				jobs = append(jobs, job{x, m.file, suites})
+			}
 		}
 	}
-	return strings.Join(names, ", ")
+	return jobs, faults
+}
+
+// share calls do for all of list, at one time for one of them in each of dirs.
+func share[T any](dirs []string, list []T, do func(dir string, x T)) {
+	next := make(chan T)
+	var workers sync.WaitGroup
+	for _, dir := range dirs {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			for x := range next {
+				do(dir, x)
+			}
+		}()
+	}
+	for _, x := range list {
+		next <- x
+	}
+	close(next)
+	workers.Wait()
 }
 
 func check(err error) {
