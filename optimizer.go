@@ -35,7 +35,8 @@ var (
 type Optimizer struct {
 	// Groups are copies of those given to [New]. Configs may change between steps, and Value and
 	// Grad may be other slices. To add, remove or reorder tensors, use [Optimizer.Regroup].
-	Groups  []Group
+	Groups []Group
+	// Options may change between steps, all but Workers.
 	Options Options
 	// GradScale is the factor by which the gradients were multiplied (loss scaling, or the number
 	// of backward passes that were added up). A step divides them by it. The default is 1.
