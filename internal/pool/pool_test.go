@@ -143,6 +143,11 @@ func TestWhoTakesPart(t *testing.T) {
 			}}
 			returns(t, func() { p.Run(m, c.want) })
 			assert.EqualValues(t, c.want, m.met.Load(), "workers that met all others")
+			for i, w := range team[:c.want] {
+				if c.want > 1 {
+					assert.Equal(t, i+1, p.parts[w].end, "the part of worker %d", w)
+				}
+			}
 		})
 	}
 }
