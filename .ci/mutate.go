@@ -333,7 +333,10 @@ func suitesOf(file string) []suite {
 	}
 	pkg, err := filepath.Rel(module, dir)
 	check(err)
-	list := []suite{{module, "./" + pkg, arch}, {module, "./.", arch}}
+	list := []suite{{module, "./" + pkg, arch}}
+	if root, _ := filepath.Glob(filepath.Join(module, "*.go")); len(root) > 0 {
+		list = append(list, suite{module, "./.", arch})
+	}
 	return slices.Compact(list)
 }
 
