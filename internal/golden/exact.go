@@ -79,15 +79,6 @@ func (e *Exact) Step(grad []float32, c operands.Config) {
 	}
 }
 
-// rounded returns the parameters as float32, for a gradient that depends on them.
-func (e *Exact) rounded() []float32 {
-	p := make([]float32, len(e.P))
-	for i, x := range e.P {
-		p[i] = float32(x)
-	}
-	return p
-}
-
 const (
 	// MaxRatio is how many times torch's distance from the exact parameters ours may be.
 	MaxRatio = 1.5
@@ -103,7 +94,7 @@ const (
 // multiples of max(|p|, LR) with the exact p. A single element says little: either side may hit the
 // exact value by chance. So [Errors.Check] compares root mean squares.
 type Errors struct {
-	n           int
+	N           int     // parameters compared
 	ours, torch float64 // sums of squares
 }
 
@@ -113,7 +104,7 @@ func (e *Errors) Add(exact float64, ours, torch float32, lr float64) {
 	if size == 0 {
 		size = 1
 	}
-	e.n++
+	e.N++
 	e.ours += square((float64(ours) - exact) / size)
 	e.torch += square((float64(torch) - exact) / size)
 }
@@ -122,7 +113,7 @@ func square(x float64) float64 { return x * x }
 
 // RMS returns the root mean squares of both.
 func (e *Errors) RMS() (ours, torch float64) {
-	n := float64(max(e.n, 1))
+	n := float64(max(e.N, 1))
 	return math.Sqrt(e.ours / n), math.Sqrt(e.torch / n)
 }
 
@@ -136,7 +127,7 @@ func (e *Errors) Check() error {
 	}
 	if !(ours <= max(MaxRatio*torch, Floor)) {
 		return fmt.Errorf("%.3g of max(|p|, LR) from the exact parameters in the root mean square "+
-			"of %d, torch %.3g: more than %g times as far", ours, e.n, torch, MaxRatio)
+			"of %d, torch %.3g: more than %g times as far", ours, e.N, torch, MaxRatio)
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ func read(f *zip.File) (*Case, error) {
 		Steps: d.NSteps,
 		exact: strings.HasPrefix(f.Name, "torch-nofma/"),
 	}
-	if d.Problem != "" {
+	c.recorded = d.Problem == ""
+	if !c.recorded {
 		c.Steps = d.StoredSteps[len(d.StoredSteps)-1]
 		start, gradient := d.problem()
 		c.tensors = []tensor{d.tensor(d.Hyper, start, nil, d.F32, gradient)}
