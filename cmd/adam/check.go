@@ -58,7 +58,9 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		fmt.Fprintln(w, "  no other kernel can run here")
 	}
 	fmt.Fprintf(w, "\nAgainst trajectories of PyTorch's Adam and AdamW, "+
-		"parameters within %g·max(|p|, LR):\n", golden.Bound)
+		"parameters within %g·max(|p|, LR),\n"+
+		"and at most %g times as far from exact arithmetic as PyTorch:\n",
+		golden.Bound, golden.MaxRatio)
 	for _, k := range kernels {
 		n, r, err := verify.AgainstPyTorch(on(k))
 		if err != nil {
