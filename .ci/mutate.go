@@ -288,6 +288,10 @@ var mutations = []struct {
 		{"if !bound {", "if !bound && o.optimizer == nil {"},
 		{"case o.closed:\n\t\treturn adam.ErrClosed\n\tcase", "case"},
 		{"o.closed = true", ""},
+		{"if err := o.optimizer.Close(); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\to.closed",
+			"}\n\to.closed"},
+		{"if err := o.optimizer.Close(); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\to.ctx",
+			"}\n\to.ctx"},
 	}},
 	{"adapters/spago/adam.go", []mutation{
 		{"others.Wait()", ""},

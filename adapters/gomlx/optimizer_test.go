@@ -219,6 +219,9 @@ func TestClose(t *testing.T) {
 	if _, err := r.opt.Step(); !errors.Is(err, adam.ErrClosed) {
 		t.Errorf("error %v, want adam.ErrClosed", err)
 	}
+	if _, err := r.opt.Optimizer().Step(); !errors.Is(err, adam.ErrClosed) {
+		t.Errorf("the optimizer's goroutines are still there: error %v", err)
+	}
 	if !reflect.DeepEqual(r.state(), before) {
 		t.Error("the step has changed something")
 	}
