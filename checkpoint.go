@@ -43,7 +43,7 @@ func (o *Optimizer) save(w io.Writer) error {
 	}
 	head, err := checkpoint.Encode(&info, data)
 	if err == nil && uint64(len(head)-safetensors.Prefix) > o.headerLimit() {
-		err = errors.New("Metadata is too large: at most 1 MiB, as JSON")
+		err = errors.New("the metadata are too large: at most 1 MiB, as JSON")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
