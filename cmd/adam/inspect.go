@@ -236,7 +236,7 @@ func (c *contents) print(w io.Writer) {
 			}
 		}
 	}
-	fmt.Fprintf(w, "Step      %d\nGradScale %v\nTensors   %d of %d parameters\n", c.T, c.GradScale,
+	fmt.Fprintf(w, "Step      %d\nGradScale %v\nTensors   %d, with %d parameters\n", c.T, c.GradScale,
 		tensors, parameters)
 	fmt.Fprintf(w, "NaN, Inf  %d, %d\n", nan, inf)
 	for i, g := range c.Groups {

@@ -63,7 +63,7 @@ func TestInspect(t *testing.T) {
 	}
 	contains(t, out, "Format    checkpoint of package adam, format 2\n", "Checksum  ok\n",
 		"Step      14\n",
-		"GradScale 1\n", "Tensors   3 of 10 parameters\n", "NaN, Inf  1, 2\n",
+		"GradScale 1\n", "Tensors   3, with 10 parameters\n", "NaN, Inf  1, 2\n",
 		"Group 0   Adam: LR 0.001, betas 0.9 and 0.999, Eps 1e-08, WeightDecay 0, ",
 		"AMSGrad, Maximize\n",
 		"  name         shape  step  |M|  |V|  |VMax|  |Value|  NaN  Inf\n",
