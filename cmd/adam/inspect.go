@@ -236,8 +236,8 @@ func (c *contents) print(w io.Writer) {
 			}
 		}
 	}
-	fmt.Fprintf(w, "Step      %d\nGradScale %v\nTensors   %d, with %d parameters\n", c.T, c.GradScale,
-		tensors, parameters)
+	fmt.Fprintf(w, "Step      %d\nGradScale %v\nTensors   %d, with %d parameters\n",
+		c.T, c.GradScale, tensors, parameters)
 	fmt.Fprintf(w, "NaN, Inf  %d, %d\n", nan, inf)
 	for i, g := range c.Groups {
 		fmt.Fprintf(w, "\nGroup %d   %s\n", i, configText(g.Config))
