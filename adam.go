@@ -67,6 +67,9 @@ type Config struct {
 	AMSGrad bool
 	// Maximize ascends: the gradient is negated before anything else. Decay is not.
 	Maximize bool
+	// EpsUncorrected adds Eps to √v and not to √v̂, which is √v/√(1-Beta2^t): the ε̂ of section 2
+	// of Kingma & Ba 2015, and the epsilon of Keras and TensorFlow.
+	EpsUncorrected bool
 }
 
 // Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no
@@ -80,6 +83,14 @@ func Default() Config {
 func DefaultW() Config {
 	c := Default()
 	c.WeightDecay, c.Decoupled = 1e-2, true
+	return c
+}
+
+// DefaultKeras returns the defaults of keras.optimizers.Adam, which are TensorFlow's: LR 1e-3,
+// betas 0.9 and 0.999, Eps 1e-7 with EpsUncorrected, no decay.
+func DefaultKeras() Config {
+	c := Default()
+	c.Eps, c.EpsUncorrected = 1e-7, true
 	return c
 }
 
