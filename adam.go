@@ -86,7 +86,7 @@ func DefaultW() Config {
 	return c
 }
 
-// DefaultKeras returns the defaults of keras.optimizers.Adam, which are TensorFlow's: LR 1e-3,
+// DefaultKeras returns the defaults of keras.optimizers.Adam, which is also TensorFlow's: LR 1e-3,
 // betas 0.9 and 0.999, Eps 1e-7 with EpsUncorrected, no decay.
 func DefaultKeras() Config {
 	c := Default()
