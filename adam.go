@@ -23,6 +23,10 @@
 //	state := adam.NewState(len(params), config)
 //	err := state.Step(params, grads, config)
 //
+// [Step] is the same for programs that have the moments and the number of steps already:
+//
+//	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
+//
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
 // the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of
 // the arithmetic is [docs/ARITHMETIC.md].
@@ -37,13 +41,13 @@ import (
 	"unsafe"
 )
 
-// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value
-// that is wrong. Whenever one is returned, nothing has changed.
+// Errors of [Config.Validate], [State.Step] and [Step], for errors.Is. The error itself names the
+// value that is wrong. Whenever one is returned, nothing has changed.
 var (
 	ErrConfig  = errors.New("adam: bad config")
 	ErrLength  = errors.New("adam: lengths differ")
 	ErrOverlap = errors.New("adam: slices overlap")
-	ErrSteps   = errors.New("adam: step counter is at its end")
+	ErrSteps   = errors.New("adam: step counter is out of range")
 )
 
 // Config holds the hyper-parameters of one step. It is plain data and may change from step to step,
