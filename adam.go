@@ -54,7 +54,11 @@ var (
 // as LR does under a schedule. The zero value of a field is that value and never means a default:
 // begin with [Default] or [DefaultW]. The zero Config as a whole is an error.
 //
-// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1).
+// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1). What a program
+// has in float32 it passes as it is, float64(beta1): see [docs/COMING-FROM.md], which also has the
+// Configs of other Adams.
+//
+// [docs/COMING-FROM.md]: https://github.com/fusedadam/adam/blob/main/docs/COMING-FROM.md
 type Config struct {
 	LR          float64 // learning rate; 0 moves the moments only
 	Beta1       float64 // decay rate of the first moment (mean of the gradients)
