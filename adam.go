@@ -23,6 +23,10 @@
 //	state := adam.NewState(len(params), config)
 //	err := state.Step(params, grads, config)
 //
+// [Step] is the same for programs that have the moments and the number of steps already:
+//
+//	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
+//
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
 // the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of
 // the arithmetic is [docs/ARITHMETIC.md].
@@ -37,20 +41,24 @@ import (
 	"unsafe"
 )
 
-// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value
-// that is wrong. Whenever one is returned, nothing has changed.
+// Errors of [Config.Validate], [State.Step] and [Step], for errors.Is. The error itself names the
+// value that is wrong. Whenever one is returned, nothing has changed.
 var (
 	ErrConfig  = errors.New("adam: bad config")
 	ErrLength  = errors.New("adam: lengths differ")
 	ErrOverlap = errors.New("adam: slices overlap")
-	ErrSteps   = errors.New("adam: step counter is at its end")
+	ErrSteps   = errors.New("adam: step counter is out of range")
 )
 
 // Config holds the hyper-parameters of one step. It is plain data and may change from step to step,
 // as LR does under a schedule. The zero value of a field is that value and never means a default:
 // begin with [Default] or [DefaultW]. The zero Config as a whole is an error.
 //
-// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1).
+// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1). What a program
+// has in float32 it passes as it is, float64(beta1): see [docs/COMING-FROM.md], which also has the
+// Configs of other Adams.
+//
+// [docs/COMING-FROM.md]: https://github.com/fusedadam/adam/blob/main/docs/COMING-FROM.md
 type Config struct {
 	LR          float64 // learning rate; 0 moves the moments only
 	Beta1       float64 // decay rate of the first moment (mean of the gradients)
@@ -67,6 +75,9 @@ type Config struct {
 	AMSGrad bool
 	// Maximize ascends: the gradient is negated before anything else. Decay is not.
 	Maximize bool
+	// EpsUncorrected adds Eps to √v and not to √v̂, which is √v/√(1-Beta2^t): the ε̂ of section 2
+	// of Kingma & Ba 2015, and the epsilon of Keras and TensorFlow.
+	EpsUncorrected bool
 }
 
 // Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no
@@ -80,6 +91,14 @@ func Default() Config {
 func DefaultW() Config {
 	c := Default()
 	c.WeightDecay, c.Decoupled = 1e-2, true
+	return c
+}
+
+// DefaultKeras returns the defaults of keras.optimizers.Adam, which is also TensorFlow's: LR 1e-3,
+// betas 0.9 and 0.999, Eps 1e-7 with EpsUncorrected, no decay.
+func DefaultKeras() Config {
+	c := Default()
+	c.Eps, c.EpsUncorrected = 1e-7, true
 	return c
 }
 

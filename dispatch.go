@@ -53,7 +53,7 @@ type coeffs struct {
 	b1, c1 float32 // Beta1, 1-Beta1
 	b2, c2 float32 // Beta2, 1-Beta2
 	alpha  float32 // LR with both bias corrections
-	eps    float32 // Eps with the second moment's bias correction
+	eps    float32 // Eps with the second moment's bias correction, unless EpsUncorrected
 	kappa  float32 // decoupled weight decay: parameters shrink by this factor
 	live   uint32  // a moment m with bits(m)&live == 0 is stored as +0
 
@@ -64,7 +64,7 @@ type coeffs struct {
 const exponent = 0x7f800000
 
 // Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal
-// v is below 2^-63 and vanishes beside ε.
+// v is below 2^-63 and vanishes beside ε, the more so where ε is not multiplied by q ≤ 1.
 const flushEps = 1.0 / (1 << 34)
 
 // set computes the scalars of step t (1 for the first), with scale as the multiplier of the
@@ -83,6 +83,9 @@ func (k *coeffs) compute(c *Config, t uint64, scale float64) {
 	k.b2, k.c2 = float32(c.Beta2), float32(1-c.Beta2)
 	k.alpha = float32(c.LR * q / (1 - b1t))
 	k.eps = float32(c.Eps * q)
+	if c.EpsUncorrected {
+		k.eps = float32(c.Eps)
+	}
 	k.l2 = !c.Decoupled && c.WeightDecay != 0
 	k.lambda = float32(c.WeightDecay)
 	k.amsgrad = c.AMSGrad

@@ -22,7 +22,8 @@ func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
 	if r.IntN(2) == 0 {
 		c = operands.Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(),
 			Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
-			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0}
+			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0,
+			EpsUncorrected: r.IntN(2) == 0}
 	}
 	o := operands.New(r, n, operands.Offsets(r), operands.Kinds[r.IntN(len(operands.Kinds))].Value)
 	o.T = (math.MaxUint64 - 10) >> r.IntN(65)
@@ -80,10 +81,12 @@ func FuzzConfig(f *testing.F) {
 	f.Add(1e-3, 1.0, 0.999, 1e-8, 0.01, uint8(3), uint8(1), uint8(58))
 	f.Add(inf, -1.0, 0.0, 0.0, 0.0, uint8(5), uint8(0), uint8(87))
 	f.Add(0.0, 0.0, 0.0, 0.0, 0.0, uint8(4), uint8(0), uint8(116))
+	f.Add(1e-3, 0.9, 0.999, 1e-7, 0.0, uint8(8), uint8(0), uint8(0))
 	f.Add(3e38, 0.0, math.Nextafter(1, 0), 3e38, 3e38, uint8(0), uint8(0), uint8(254))
 	f.Fuzz(func(t *testing.T, lr, beta1, beta2, eps, decay float64, flags, shorter, which uint8) {
 		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay,
-			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0}
+			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0,
+			EpsUncorrected: flags&8 != 0}
 		o := operands.New(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{},
 			operands.Normal)
 		s := o.Slices()[which%5]

@@ -157,7 +157,7 @@ func TestModeOfScalars(t *testing.T) {
 		for range 200 {
 			c := Config{LR: math.Exp2(-150 * r.Float64()), Beta1: r.Float64(), Beta2: r.Float64(),
 				Eps: math.Exp2(-150 * r.Float64()), WeightDecay: r.Float64()}
-			c.Decoupled = r.IntN(2) == 0
+			c.Decoupled, c.EpsUncorrected = r.IntN(2) == 0, r.IntN(4) == 0
 			var want, got coeffs
 			t1, scale := 1+r.Uint64N(50), r.Float64()
 			want.set(&c, t1, scale)

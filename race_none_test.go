@@ -15,7 +15,7 @@ func TestStepOnLocalArrays(t *testing.T) {
 		assert.Zero(t, testing.AllocsPerRun(100, func() {
 			var p, g, m, v [16]float32
 			s := State{M: m[:], V: v[:]}
-			if s.Step(p[:], g[:], c) != nil {
+			if s.Step(p[:], g[:], c) != nil || Step(s.T+1, p[:], g[:], m[:], v[:], c) != nil {
 				t.Fail()
 			}
 		}))

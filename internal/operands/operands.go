@@ -15,7 +15,7 @@ type (
 	Config struct {
 		LR, Beta1, Beta2, Eps, WeightDecay float64
 
-		Decoupled, AMSGrad, Maximize bool
+		Decoupled, AMSGrad, Maximize, EpsUncorrected bool
 	}
 	State struct {
 		T          uint64
