@@ -1,8 +1,18 @@
-// Package plain is the AdamW loop as Go programs write it today: what package adam replaces and
-// what its benchmarks have beside them.
+// Package plain has the loops of AdamW as Go programs write them today: what package adam replaces
+// and what its benchmarks have beside them.
 package plain
 
 import "math"
+
+// A Loop makes step t (1 for the first) of AdamW in place.
+type Loop struct {
+	Name string
+	Step func(p, g, m, v []float32, t int, lr, beta1, beta2, eps, decay float32)
+}
+
+// SIMD are the loops with Go's own vectors, package simd/archsimd, that this CPU runs, the widest
+// first. There are none unless the program is built for amd64 with GOEXPERIMENT=simd.
+var SIMD []Loop
 
 // Step makes step t (1 for the first) of AdamW in place. The bias corrections stand before the
 // loop, as careful programs have them.

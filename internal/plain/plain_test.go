@@ -10,9 +10,15 @@ import (
 	"github.com/fusedadam/adam/internal/plain"
 )
 
-// The plain loop and adam compute one formula in different orders of rounding: after 200 steps
-// their parameters differ by at most a few units in the last place.
+// The loops and adam compute one formula in different orders of rounding: after 200 steps their
+// parameters differ by at most a few units in the last place.
 func TestPlainAgrees(t *testing.T) {
+	for _, loop := range append([]plain.Loop{{Name: "plain", Step: plain.Step}}, plain.SIMD...) {
+		t.Run(loop.Name, func(t *testing.T) { agrees(t, loop) })
+	}
+}
+
+func agrees(t *testing.T, loop plain.Loop) {
 	const n, steps, tolerance = 1001, 200, 8e-6
 	rng := rand.New(rand.NewPCG(1, 0))
 	p, g, scale := make([]float32, n), make([]float32, n), make([]float64, n)
@@ -32,7 +38,7 @@ func TestPlainAgrees(t *testing.T) {
 		if err := state.Step(p, g, c); err != nil {
 			t.Fatal(err)
 		}
-		plain.Step(q, g, m, v, step+1, float32(c.LR), float32(c.Beta1), float32(c.Beta2),
+		loop.Step(q, g, m, v, step+1, float32(c.LR), float32(c.Beta1), float32(c.Beta2),
 			float32(c.Eps), float32(c.WeightDecay))
 	}
 	worst := 0.0
