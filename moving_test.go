@@ -397,6 +397,25 @@ func TestSetWorkers(t *testing.T) {
 	runtime.KeepAlive(o)
 }
 
+// The workers are those that were hired, though there are fewer cores by now.
+func TestScratchOfAllWorkers(t *testing.T) {
+	sharedOut(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+	o := newOptimizer(t, Options{}, Group{Config: Default(),
+		Params: someTensors(64*tile, "a")})
+	twin := newOptimizer(t, Options{Workers: 1, MaxValue: 1}, Group{Config: Default(),
+		Params: someTensors(64*tile, "a")})
+	runtime.GOMAXPROCS(2)
+	o.Options.MaxValue = 1
+	for range 50 {
+		_, err := o.Step()
+		require.NoError(t, err)
+		_, err = twin.Step()
+		require.NoError(t, err)
+	}
+	assert.Equal(t, twin.Groups[0].Params[0].Value, o.Groups[0].Params[0].Value)
+}
+
 // Tensors without a name are called by their place, and keep that name.
 func TestTensorsWithoutNames(t *testing.T) {
 	nameless := func(sizes ...int) (params []Param) {

@@ -506,7 +506,11 @@ func (o *Optimizer) furnish() {
 		}
 	}
 	if o.Options.MaxValue > 0 {
-		for len(o.scratch) < o.crew() {
+		workers := o.crew()
+		if o.pool != nil { // crew may be another by now
+			workers = o.pool.Workers()
+		}
+		for len(o.scratch) < workers {
 			o.scratch = append(o.scratch, moments(tile, 1)[0])
 		}
 	}
