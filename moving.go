@@ -5,6 +5,21 @@ import (
 	"slices"
 )
 
+// Regroup makes groups the tensors of o, as New does: to unfreeze, add, remove, reorder or resize
+// tensors, or to put them into other groups. A tensor that o has under the same name and with the
+// same number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it
+// others. Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options
+// and Metadata stay. For one more group, give it append(slices.Clone(o.Groups), more).
+//
+// On an error, which is one of [New] or [ErrClosed], nothing has changed.
+func (o *Optimizer) Regroup(groups ...Group) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	defer o.leave()
+	return o.regroup(groups)
+}
+
 // Add appends tensors to Groups[group]. They begin as in [New]; the others go on. Each call looks
 // at all tensors, so add many at once.
 //
@@ -128,6 +143,17 @@ func (o *Optimizer) SetWorkers(n int) error {
 	return nil
 }
 
+// regroup makes groups the tensors of o, or changes nothing.
+func (o *Optimizer) regroup(groups []Group) error {
+	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
+	if err := fresh.arrange(groups, o); err != nil {
+		return err
+	}
+	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
+	o.rehire()
+	return nil
+}
+
 // copies returns a copy of Groups and their Params, to be changed in the named tensors. All others
 // must be there with the lengths that they have, or regroup would begin them anew.
 func (o *Optimizer) copies(named ...string) ([]Group, error) {
@@ -167,4 +193,23 @@ func find(groups []Group, name string) (*Group, *Param) {
 		}
 	}
 	panic("adam: find without a tensor")
+}
+
+// rehire starts other workers if another number of them is wanted.
+func (o *Optimizer) rehire() {
+	if o.crew() != o.pool.Workers() {
+		o.cleanup.Stop()
+		o.pool.Close()
+		o.hire()
+	}
+}
+
+// open is enter of a method that needs the workers.
+func (o *Optimizer) open() error {
+	err := o.enter()
+	if err == nil && o.pool.Closed() {
+		o.leave()
+		err = ErrClosed
+	}
+	return err
 }

@@ -388,7 +388,7 @@ func TestSetWorkers(t *testing.T) {
 
 	// The error of another number in Options says what to do, and it may be done then.
 	o.Options.Workers = 4
-	unchangedBy(t, o, ErrConfig, func() error { return o.Add(0) }, "Workers = 4", "SetWorkers")
+	unchangedBy(t, o, ErrConfig, func() error { return o.Add(0) }, "call SetWorkers(4)")
 	require.NoError(t, o.SetWorkers(4))
 	step()
 	goroutines(t, 3)

@@ -111,31 +111,6 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 	return o, nil
 }
 
-// Regroup makes groups the tensors of o, as New does: to unfreeze, add, remove, reorder or resize
-// tensors, or to put them into other groups. A tensor that o has under the same name and with the
-// same number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it
-// others. Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options
-// and Metadata stay. For one more group, give it append(slices.Clone(o.Groups), more).
-//
-// On an error, which is one of [New] or [ErrClosed], nothing has changed.
-func (o *Optimizer) Regroup(groups ...Group) error {
-	if err := o.open(); err != nil {
-		return err
-	}
-	defer o.leave()
-	return o.regroup(groups)
-}
-
-func (o *Optimizer) regroup(groups []Group) error {
-	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
-	if err := fresh.arrange(groups, o); err != nil {
-		return err
-	}
-	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
-	o.rehire()
-	return nil
-}
-
 // arrange gives o the groups, with the states of the tensors that before has as well.
 func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
 	o.Groups, o.index = slices.Clone(groups), map[string]int{}
@@ -233,15 +208,6 @@ func (o *Optimizer) hire() {
 	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
 }
 
-// rehire starts other workers if another number of them is wanted.
-func (o *Optimizer) rehire() {
-	if o.crew() != o.pool.Workers() {
-		o.cleanup.Stop()
-		o.pool.Close()
-		o.hire()
-	}
-}
-
 // enter begins the work of a method, which ends with leave. It fails if another goroutine is in
 // one, or if New has not made o.
 func (o *Optimizer) enter() error {
@@ -255,16 +221,6 @@ func (o *Optimizer) enter() error {
 }
 
 func (o *Optimizer) leave() { o.busy.Store(false) }
-
-// open is enter of a method that needs the workers.
-func (o *Optimizer) open() error {
-	err := o.enter()
-	if err == nil && o.pool.Closed() {
-		o.leave()
-		err = ErrClosed
-	}
-	return err
-}
 
 // EMA returns the moving average of the parameters of the named tensor: the slice that the steps
 // write, not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay
@@ -525,8 +481,8 @@ func (o *Optimizer) checkConfigs() error {
 			return err
 		}
 		if o.Options.Workers != o.workers {
-			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New: use SetWorkers",
-				ErrConfig, o.Options.Workers, o.workers)
+			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New: "+
+				"call SetWorkers(%[2]d)", ErrConfig, o.Options.Workers, o.workers)
 		}
 		o.checked = o.Options
 	}
