@@ -139,7 +139,7 @@ func TestMoving(t *testing.T) {
 				}
 				twin := h.optimizer(t)
 				requireSame(t, twin, o, what)
-				for range 2 {
+				for range r.IntN(3) { // with none, the next change meets averages before they begin
 					for i, g := range o.Groups {
 						for j, p := range g.Params {
 							grad := randoms(r, len(p.Value))
@@ -188,6 +188,12 @@ func TestMovingKeeps(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, a.T)
 	assert.EqualValues(t, 1, o.State("c").T)
+
+	// The maximum is kept for when the group has AMSGrad again.
+	a.VMax = slices.Repeat([]float32{3}, 7)
+	longer = someTensors(8, "a")[0]
+	require.NoError(t, o.Grow("a", longer.Value, longer.Grad))
+	assert.Equal(t, []float32{3, 3, 3, 3, 3, 3, 3, 0}, a.VMax)
 
 	// It comes back as a new one.
 	require.NoError(t, o.Add(0, someTensors(5, "b")...))
@@ -265,7 +271,8 @@ func TestMovingErrors(t *testing.T) {
 	unchangedBy(t, o, ErrLength, func() error { return o.Grow("a", six(), nil) }, `"a"`, "V 4")
 	o.State("a").V = v
 	o.Groups[0].Config.AMSGrad = true
-	unchangedBy(t, o, ErrLength, func() error { return o.Grow("a", six(), nil) }, "VMax 0")
+	unchangedBy(t, o, ErrLength, func() error { return o.Grow("a", six(), nil) },
+		`VMax = make([]float32, 5)`)
 	o.Groups[0].Config.AMSGrad = false
 
 	// What was changed by hand would begin anew.
@@ -280,6 +287,10 @@ func TestMovingErrors(t *testing.T) {
 		assert.NotEmpty(t, name)
 	}
 	p.Name = "b"
+	last := &o.Groups[0].Params[3]
+	last.Name = "c"
+	unchangedBy(t, o, ErrParams, func() error { return o.Add(0) }, `"average"`)
+	last.Name = "average"
 	value := p.Value
 	p.Value = value[1:]
 	unchangedBy(t, o, ErrParams, func() error { return o.Remove("a") }, `"b"`)
