@@ -11,7 +11,7 @@ import (
 // others. Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options
 // and Metadata stay. For one more group, give it append(slices.Clone(o.Groups), more).
 //
-// On an error, which is one of [New] or [ErrClosed], nothing has changed.
+// On an error, which is one of [New], [ErrClosed] or [ErrBusy], nothing has changed.
 func (o *Optimizer) Regroup(groups ...Group) error {
 	if err := o.open(); err != nil {
 		return err
@@ -23,8 +23,8 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 // Add appends tensors to Groups[group]. They begin as in [New]; the others go on. Each call looks
 // at all tensors, so add many at once.
 //
-// An error is one of New, [ErrParams] if there is no such group, or [ErrClosed], and nothing has
-// changed. A new group needs a Config: use [Optimizer.Regroup].
+// A group that is not there is an error, [ErrParams]: a new one needs a Config, which
+// [Optimizer.Regroup] takes. The others are those of Regroup. On any, nothing has changed.
 func (o *Optimizer) Add(group int, params ...Param) error {
 	if err := o.open(); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (o *Optimizer) Add(group int, params ...Param) error {
 // Remove forgets tensors and their states; the others go on and keep their names. A group that
 // loses its last tensor stays, so that the indices of groups do.
 //
-// An error is [ErrParams] if there is no tensor of one of the names, one of [New], or [ErrClosed],
-// and nothing has changed.
+// A name that is not there is an error, [ErrParams]. The others are those of [Optimizer.Regroup].
+// On any, nothing has changed.
 func (o *Optimizer) Remove(names ...string) error {
 	if err := o.open(); err != nil {
 		return err
@@ -76,10 +76,11 @@ func (o *Optimizer) Remove(names ...string) error {
 // first update is up to LR·(1-Beta1)/√(1-Beta2), that is 3.2·LR with the default betas.
 //
 // State(name) stays where it is, with new slices; EMA(name) is a new slice. All are copied, so
-// append many rows at once. A tensor whose State or EMA is memory of the caller is an error.
+// append many rows at once.
 //
-// An error wraps [ErrParams], [ErrLength] (value is shorter than the tensor), another error of
-// [New], or [ErrClosed], and nothing has changed.
+// A name that is not there is an error, [ErrParams], and so is a tensor whose State or EMA is
+// memory of the caller. A value that is shorter than the tensor is an [ErrLength]. The others are
+// those of [Optimizer.Regroup]. On any, nothing has changed.
 func (o *Optimizer) Grow(name string, value, grad []float32) error {
 	if err := o.open(); err != nil {
 		return err
@@ -129,7 +130,8 @@ func (o *Optimizer) Grow(name string, value, grad []float32) error {
 // SetWorkers makes n the number of workers, see Options.Workers: 0 means GOMAXPROCS as it is now.
 // The bits do not depend on it.
 //
-// An error is [ErrConfig] if n is negative, or [ErrClosed], and nothing has changed.
+// A negative n is an error, [ErrConfig]. The others are [ErrClosed] and [ErrBusy]. On any, nothing
+// has changed.
 func (o *Optimizer) SetWorkers(n int) error {
 	if err := o.open(); err != nil {
 		return err
