@@ -144,7 +144,33 @@ var mutations = []struct {
 		{"clampBlocks(last[:], last[:], s, limit)", "clampGeneric(last[:], last[:], s, limit)"},
 		{"averageBlocks(last[:], to[:], c)", "averageGeneric(last[:], to[:], c)"},
 	}},
+	{"dispatch.go", []mutation{
+		{"if c.EpsUncorrected {", "if false {"},
+		{"k.eps = float32(c.Eps)\n", "k.eps = float32(c.Eps * 1.0000001)\n"},
+	}},
+	{"step.go", []mutation{
+		{"s := State{T: t - 1, M: m, V: v}", "s := State{T: t, M: m, V: v}"},
+		{"if t == 0 {", "if false {"},
+		{"if c.AMSGrad {", "if false {"},
+	}},
+	{"moving.go", []mutation{
+		{"group < 0 || group >= len(groups)", "group >= len(groups)"},
+		{"groups[i].Params = slices.Clone(groups[i].Params)", "_ = i"},
+		{"if old.given != nil || old.lent {", "if old.given != nil {"},
+		{"grown.T = old.T", "_ = old.T"},
+		{"copy(grown.VMax, old.VMax)", "copy(grown.VMax, old.V)"},
+		{"copy(grown.average, value)", "_ = value"},
+		{"= old.State, nil, false, old.begun", "= old.State, nil, false, true"},
+		{"*t.State = *grown.State", "_ = t"},
+		{"t.param.State, t.param.EMA = nil, nil", "_ = t"},
+		{"group.Config.AMSGrad || len(old.VMax) > 0", "group.Config.AMSGrad"},
+		{"(rest[0].n == len(p.Value) || changes[p.Name])", "(rest[0].n >= 0 || changes[p.Name])"},
+		{"o.workers, o.Options.Workers = n, n", "o.workers = n"},
+		{"fresh.scratch, false", "fresh.scratch, o.normed"},
+	}},
 	{"optimizer.go", []mutation{
+		{`p.Name = fmt.Sprintf("%d.%d", i, j)`, `p.Name = fmt.Sprintf("%d.%d", j, i)`},
+		{"workers = o.pool.Workers()", "workers = o.crew()"},
 		{"slices.Clone(groups), map", "groups, map"},
 		{"slices.Clone(g.Params)", "g.Params"},
 		{"limit/(norm+1e-6)", "limit/(norm+1e-3)"},
@@ -206,7 +232,11 @@ var mutations = []struct {
 	{"checkpoint.go", []mutation{
 		{"return limit + 8*300*uint64(len(o.Groups))", "return limit"},
 	}},
+	{"internal/safetensors/json.go", []mutation{
+		{"keys[:needed] {", "keys {"},
+	}},
 	{"internal/checkpoint/read.go", []mutation{
+		{"if r.Format == 1 {", "if false {"},
 		{"case len(r.Metadata) == MaxMetadata:", "case false:"},
 		{"len(groupOf) > len(r.Tensors)/3 {", "false {"},
 		{"shift += 3", "shift += 1"},
@@ -245,9 +275,11 @@ var mutations = []struct {
 		{"\tclear(b)\n", ""},
 	}},
 	{"torchstate/group.go", []mutation{
+		{"\t\tEpsUncorrected: c.EpsUncorrected,\n", ""},
 		{"case class == classAdamW:", "case false:"},
 	}},
 	{"torchstate/to.go", []mutation{
+		{"if g.config.EpsUncorrected {", "if false {"},
 		{"elements(shape) == e.shape[0]", "true"},
 		{"if err := c.Close(); err != nil {", "if err := c.Close(); false {"},
 		{"if uint64(steps) != e.count", "if false"},
@@ -273,6 +305,17 @@ var mutations = []struct {
 	}},
 	{"examples/mnist/train.go", []mutation{
 		{"saved != settings", `saved == ""`},
+	}},
+	{"examples/shapes/nnue.go", []mutation{
+		{"if w > limit {", "if w >= limit {"},
+		{"clamp(n.w1, weightLimit) + clamp(n.w2, weightLimit)", "clamp(n.w1, weightLimit)"},
+	}},
+	{"examples/shapes/rows.go", []mutation{
+		{`"batch": strconv.Itoa(batch)`, `"batch": strconv.Itoa(int(a.opt.T))`},
+		{"if norm > 1000 {", "if norm > 1e7 {"},
+	}},
+	{"examples/shapes/flat.go", []mutation{
+		{"SkipNonFinite: true, ", ""},
 	}},
 	{"cmd/compare/docs.go", []mutation{
 		{"r.Date != spoken", `r.Date == ""`},
@@ -301,6 +344,7 @@ var mutations = []struct {
 		{"if states[t.state] {", "if false {"},
 	}},
 	{"internal/checkpoint/write.go", []mutation{
+		{"if info.Groups[i].Config.EpsUncorrected {", "if false {"},
 		{"sum = crc32.Update(sum, crc32.IEEETable, chunk)", "sum += 0"},
 		{"written = crc32.Update(written, crc32.IEEETable, chunk)", "_ = chunk"},
 		{"info.GradScale, 'g', -1, 64", "info.GradScale, 'g', 16, 64"},
