@@ -164,6 +164,11 @@ func TestModeOfScalars(t *testing.T) {
 			left := in(m.register, func() { got.set(&c, t1, scale) })
 			require.Equal(t, want, got, "%+v in %s", c, m.words)
 			require.Equal(t, m.register, left, "the mode afterwards")
+			var want64, got64 coeffs64
+			want64.set(&c, t1, scale)
+			left = in(m.register, func() { got64.set(&c, t1, scale) })
+			require.Equal(t, want64, got64, "%+v in %s", c, m.words)
+			require.Equal(t, m.register, left, "the mode afterwards")
 		}
 	}
 }
