@@ -35,6 +35,11 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 
+// stepTile64 is stepTile of float64.
+//
+//go:noinline
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) { stepGeneric64(p, g, m, v, x, c) }
+
 // The small kernels, for whole blocks.
 
 func sumSquaresBlocks(g []float32, sums *partialSums) {

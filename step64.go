@@ -135,11 +135,6 @@ func step64(p, g, m, v, x []float64, c *coeffs64) {
 	stepTile64(p, g, m, v, x, c)
 }
 
-// stepTile64 is stepTile of float64.
-//
-//go:noinline
-func stepTile64(p, g, m, v, x []float64, c *coeffs64) { stepGeneric64(p, g, m, v, x, c) }
-
 // stepGeneric64 is stepGeneric of float64.
 func stepGeneric64(p, g, m, v, x []float64, c *coeffs64) {
 	k := *c
