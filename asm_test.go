@@ -165,6 +165,7 @@ func TestFrames(t *testing.T) {
 	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
 	seen := 0
 	for _, file := range []string{"adam_amd64.s", "step64_amd64.s", "adam_arm64.s",
+		"step64_arm64.s",
 		"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"} {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			// owner[i] is the variable with the byte i below the top
@@ -217,7 +218,8 @@ func TestEncodings(t *testing.T) {
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
-	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
+	for _, file := range []string{"adam_arm64.s", "step64_arm64.s",
+		"internal/roofline/roofline_arm64.s"} {
 		byHand := func(name string) bool {
 			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
 		}
@@ -228,10 +230,11 @@ func TestEncodings(t *testing.T) {
 				assert.NotContains(t, s, "WORD", "an encoding without a macro that names it")
 				if m := operation.FindStringSubmatch(s); m != nil {
 					registers := splitArgs(m[3])
-					if format := widening[m[1]]; m[2] == "2D" {
+					lanes := map[string]string{"4S": ".S4", "2D": ".D2"}[m[2]]
+					if format := widening[m[1]]; format != "" {
 						want = append(want, fmt.Sprintf(format, registers[0], registers[1]))
 					} else {
-						want = append(want, m[1]+" V"+strings.Join(registers, ".S4, V")+".S4")
+						want = append(want, m[1]+" V"+strings.Join(registers, lanes+", V")+lanes)
 					}
 					op, _, _ := strings.Cut(want[len(want)-1], " ")
 					names[op] = true
