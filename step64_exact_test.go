@@ -154,7 +154,7 @@ func TestErrorBounds64(t *testing.T) {
 
 // Beside real PyTorch in float64: at most golden.MaxRatio times as far from exact arithmetic, over
 // 600 steps with gradients that alternate in sign, decay, or are noise.
-func TestState64Torch(t *testing.T) {
+func TestLongRunTorch64(t *testing.T) {
 	if testing.Short() {
 		t.Skip("thousands of steps in Python")
 	}
