@@ -23,6 +23,8 @@
 //	state := adam.NewState(len(params), config)
 //	err := state.Step(params, grads, config)
 //
+// [State64] is the same for float64.
+//
 // [Step] is the same for programs that have the moments and the number of steps already:
 //
 //	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
@@ -159,7 +161,7 @@ func NewState(n int, c Config) *State {
 	if c.AMSGrad {
 		k = 3
 	}
-	m := moments(n, k)
+	m := moments[float32](n, k)
 	s := &State{M: m[0], V: m[1]}
 	if c.AMSGrad {
 		s.VMax = m[2]
@@ -182,14 +184,14 @@ func (s *State) Step(p, g []float32, c Config) error {
 		x = s.VMax
 	}
 	if len(g) != n || len(m) != n || len(v) != n || c.AMSGrad && len(x) != n {
-		return lengthError(n, len(g), len(m), len(v), len(x), c.AMSGrad)
+		return lengthError[float32](n, len(g), len(m), len(v), len(x), c.AMSGrad)
 	}
 	at := [...]uintptr{address(p), address(g), address(m), address(v), address(x)}
 	if overlap(at[0], at[1], n) || overlap(at[0], at[2], n) || overlap(at[0], at[3], n) ||
 		overlap(at[1], at[2], n) || overlap(at[1], at[3], n) || overlap(at[2], at[3], n) ||
 		c.AMSGrad && (overlap(at[0], at[4], n) || overlap(at[1], at[4], n) ||
 			overlap(at[2], at[4], n) || overlap(at[3], at[4], n)) {
-		return overlapError(at, n)
+		return overlapError[float32](at, n)
 	}
 	if s.T == math.MaxUint64 {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
@@ -201,12 +203,15 @@ func (s *State) Step(p, g []float32, c Config) error {
 	return nil
 }
 
-func lengthError(p, g, m, v, x int, amsgrad bool) error {
+// float is the type of the elements of a tensor.
+type float interface{ float32 | float64 }
+
+func lengthError[F float](p, g, m, v, x int, amsgrad bool) error {
 	vmax := ""
 	if amsgrad {
 		vmax = fmt.Sprintf(", VMax %d", x)
 		if x == 0 {
-			vmax += fmt.Sprintf(" (AMSGrad needs State.VMax = make([]float32, %d))", p)
+			vmax += fmt.Sprintf(" (AMSGrad needs VMax = make([]%T, %d))", F(0), p)
 		}
 	}
 	return fmt.Errorf("%w: p %d, g %d, M %d, V %d%s", ErrLength, p, g, m, v, vmax)
@@ -214,17 +219,18 @@ func lengthError(p, g, m, v, x int, amsgrad bool) error {
 
 // address returns where the elements of s lie. Errors speak of addresses and not of slices, so that
 // the caller's arrays need not escape to the heap.
-func address(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+func address[F float](s []F) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
 
-// overlap reports whether n elements at a and n at b share memory.
+// overlap reports whether n float32 at a and n at b share memory.
 func overlap(a, b uintptr, n int) bool { return a-b < 4*uintptr(n) || b-a < 4*uintptr(n) }
 
 // overlapError names the first two of the slices that overlap.
-func overlapError(at [5]uintptr, n int) error {
+func overlapError[F float](at [5]uintptr, n int) error {
+	words := n * int(unsafe.Sizeof(F(0))/4)
 	names := [...]string{"p", "g", "M", "V", "VMax"}
 	for j, b := range at {
 		for i, a := range at[:j] {
-			if overlap(a, b, n) {
+			if overlap(a, b, words) {
 				return fmt.Errorf("%w: %s at %#x and %s at %#x, %d elements each",
 					ErrOverlap, names[i], a, names[j], b, n)
 			}

@@ -59,6 +59,32 @@ func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 //go:noescape
 func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
 
+// stepTile64 is stepTile of float64.
+//
+//go:noinline
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+	p0, g0, m0 := unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m)
+	v0, x0, n := unsafe.SliceData(v), unsafe.SliceData(x), len(p)
+	switch active {
+	case avx512:
+		step64AVX512(p0, g0, m0, v0, x0, n, c)
+	case avx2:
+		step64AVX2(p0, g0, m0, v0, x0, n, c)
+	default:
+		stepGeneric64(p, g, m, v, x, c)
+	}
+}
+
+// step64AVX512 does what stepGeneric64 does, in the same way as stepAVX512.
+//
+//go:noescape
+func step64AVX512(p, grad, m, v, x *float64, n int, c *coeffs64)
+
+// step64AVX2 is step64AVX512 in AVX2.
+//
+//go:noescape
+func step64AVX2(p, grad, m, v, x *float64, n int, c *coeffs64)
+
 // The small kernels, for whole blocks.
 
 func sumSquaresBlocks(g []float32, sums *partialSums) {

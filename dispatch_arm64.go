@@ -35,6 +35,23 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 
+// stepTile64 is stepTile of float64.
+//
+//go:noinline
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+	if active != neon {
+		stepGeneric64(p, g, m, v, x, c)
+		return
+	}
+	step64NEON(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m),
+		unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
+}
+
+// step64NEON does what stepGeneric64 does, in the same way as stepNEON.
+//
+//go:noescape
+func step64NEON(p, grad, m, v, x *float64, n int, c *coeffs64)
+
 // The small kernels, for whole blocks.
 
 func sumSquaresBlocks(g []float32, sums *partialSums) {

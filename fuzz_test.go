@@ -30,17 +30,22 @@ func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
 	return c, o
 }
 
-// FuzzStep compares every kernel with the generic one over some steps.
+// FuzzStep compares every kernel with the generic one over some steps, of float32 and of float64.
 func FuzzStep(f *testing.F) {
 	for i, n := range boundaries {
 		f.Add(n, uint8(3), uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, n uint16, steps uint8, seed uint64) {
 		c, o := drawn(int(n)%(tile+100), seed)
+		r := rand.New(rand.NewPCG(seed, 2))
+		o64 := operands.New(r, int(n)%(tile64+100), operands.Offsets(r),
+			operands.Kinds64[r.IntN(len(operands.Kinds64))].Value)
+		o64.T = o.T
 		for _, name := range Kernels() {
 			exercised[name]++
 			before := selection.Use(name)
 			check(t, o.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
+			check64(t, o64.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
 			selection.Use(before)
 		}
 	})
@@ -95,11 +100,11 @@ func FuzzConfig(f *testing.F) {
 			*s = *o.Slices()[which/5%5]
 		}
 		T := o.T
-		var before [5][]uint32
+		var before [5][]uint64
 		for i, b := range o.Blocks() {
 			before[i] = operands.Bits(b)
 		}
-		err := makeStep(&o.State, o.P, o.G, operands.Config(c))
+		err := makeStep(&o.StateOf, o.P, o.G, operands.Config(c))
 		if (c.Validate() != nil) != errors.Is(err, ErrConfig) {
 			t.Fatalf("Validate: %v, Step: %v", c.Validate(), err)
 		}

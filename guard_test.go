@@ -84,3 +84,35 @@ func TestSmallKernelsGuardPages(t *testing.T) {
 		})
 	}
 }
+
+// As TestGuardPages, of float64.
+func TestGuardPages64(t *testing.T) {
+	const most = operands.Longest
+	for _, atEnd := range []bool{true, false} {
+		var edge [5][]float64
+		for i := range edge {
+			words := guarded(t, 2*most, atEnd)
+			edge[i] = unsafe.Slice((*float64)(unsafe.Pointer(&words[0])), most)
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				c := operands.Variants[variant].Config
+				for n := range most + 1 {
+					o := operands.New(r, n, [5]int{}, operands.Normal64)
+					want := o.Clone([5]int{})
+					for i, s := range o.Slices() {
+						place := edge[i][:n]
+						if atEnd {
+							place = edge[i][most-n:]
+						}
+						copy(place, *s)
+						*s = place
+					}
+					err := o.Compare(want, makeStep64, makeGenericStep64, c)
+					require.NoError(t, err, "n = %d", n)
+				}
+			}
+		})
+	}
+}

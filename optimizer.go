@@ -181,7 +181,7 @@ func (t *tensor) allocate(amsgrad, average bool) {
 	if k == 0 {
 		return
 	}
-	s := moments(t.n, k)
+	s := moments[float32](t.n, k)
 	if t.State == nil {
 		t.State = &State{M: s[0], V: s[1]}
 		if amsgrad {
@@ -467,7 +467,7 @@ func (o *Optimizer) furnish() {
 			workers = o.pool.Workers()
 		}
 		for len(o.scratch) < workers {
-			o.scratch = append(o.scratch, moments(tile, 1)[0])
+			o.scratch = append(o.scratch, moments[float32](tile, 1)[0])
 		}
 	}
 }

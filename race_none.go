@@ -2,7 +2,7 @@
 
 package adam
 
-func raceRead([]float32)  {}
-func raceWrite([]float32) {}
+func raceRead[F float]([]F)  {}
+func raceWrite[F float]([]F) {}
 
 func (o *Optimizer) raceHooks() {}

@@ -19,5 +19,12 @@ func TestStepOnLocalArrays(t *testing.T) {
 				t.Fail()
 			}
 		}))
+		assert.Zero(t, testing.AllocsPerRun(100, func() {
+			var p, g, m, v [16]float64
+			s := State64{M: m[:], V: v[:]}
+			if s.Step(p[:], g[:], c) != nil {
+				t.Fail()
+			}
+		}))
 	})
 }

@@ -58,7 +58,7 @@ func TestStepFuncRefuses(t *testing.T) {
 		if k.change != nil {
 			k.change(o)
 		}
-		var before [5][]uint32
+		var before [5][]uint64
 		for i, b := range o.Blocks() {
 			before[i] = operands.Bits(b)
 		}

@@ -27,3 +27,16 @@ func Step(p, g, m, v []float32, t int, lr, beta1, beta2, eps, decay float32) {
 		p[i] -= lr * (mHat/(float32(math.Sqrt(float64(vHat)))+eps) + decay*p[i])
 	}
 }
+
+// Step64 is Step of float64.
+func Step64(p, g, m, v []float64, t int, lr, beta1, beta2, eps, decay float64) {
+	correction1 := 1 - math.Pow(beta1, float64(t))
+	correction2 := 1 - math.Pow(beta2, float64(t))
+	for i := range p {
+		m[i] = beta1*m[i] + (1-beta1)*g[i]
+		v[i] = beta2*v[i] + (1-beta2)*g[i]*g[i]
+		mHat := m[i] / correction1
+		vHat := v[i] / correction2
+		p[i] -= lr * (mHat/(math.Sqrt(vHat)+eps) + decay*p[i])
+	}
+}
