@@ -48,14 +48,18 @@ var unusualModes = map[string][]floatModeCase{
 	},
 }[runtime.GOARCH]
 
-// in runs f with the control register of the thread set to the value and returns the mode that f has
-// left there. The flags of exceptions do not count: the runtime may set them between two steps.
+// in runs f with the control register of the thread set to the value and returns what f has left
+// there. Flags of exceptions that are new do not count: the runtime may set them in between.
 func in(register uint32, f func()) uint32 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before := setControlRegister(register)
 	f()
-	return setControlRegister(before) & modeBits
+	left := setControlRegister(before)
+	if runtime.GOARCH == "amd64" {
+		left &^= 0x3f &^ register
+	}
+	return left
 }
 
 // eachMode runs f with each kernel in assembly and in each unusual mode.
