@@ -43,7 +43,7 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 	source = regexp.MustCompile(`[ \t]*\\\n`).ReplaceAllString(source, ";")
 	macros := map[string]macro{}
 	var funcs []asmFunc
-	for line := range strings.SplitSeq(source, "\n") {
+	for _, line := range strings.Split(source, "\n") {
 		line = strings.TrimSpace(line)
 		if d := defineRE.FindStringSubmatch(line); d != nil {
 			if !keep(d[1]) {
@@ -67,7 +67,7 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 			continue
 		}
 		f := &funcs[len(funcs)-1]
-		for s := range strings.SplitSeq(expand(t, line, macros), ";") {
+		for _, s := range strings.Split(expand(t, line, macros), ";") {
 			if s = strings.TrimSpace(s); s != "" {
 				f.statements = append(f.statements, s)
 			}

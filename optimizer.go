@@ -53,8 +53,7 @@ type Optimizer struct {
 	workers int         // Options.Workers as given to New
 	checked Options     // the last valid Options
 	model
-	pool    *pool.Pool
-	cleanup runtime.Cleanup
+	pool    *hired
 	pass    pass
 	scratch [][]float32 // a tile for each worker, with MaxValue
 	clampBy float32     // multiplier of the gradients before they are clamped
@@ -131,7 +130,6 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 	}
 	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
 	if workers := o.crew(); workers != o.pool.Workers() {
-		o.cleanup.Stop()
 		o.pool.Close()
 		o.hire()
 	}
@@ -223,10 +221,15 @@ func (o *Optimizer) crew() int {
 	return max(1, min(workers, o.grid.elements/pool.Share))
 }
 
+// hired is the pool of an optimizer, and only the optimizer refers to it: when that is forgotten, a
+// finalizer closes the pool. An optimizer with a finalizer of its own would stay for ever if
+// something it refers to refers to it, such as a struct with a State and the Optimizer.
+type hired struct{ *pool.Pool }
+
 // hire starts the workers.
 func (o *Optimizer) hire() {
-	o.pool = pool.New(o.crew())
-	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
+	o.pool = &hired{pool.New(o.crew())}
+	runtime.SetFinalizer(o.pool, (*hired).Close)
 }
 
 // enter begins the work of a method, which ends with leave. It fails if another goroutine is in
