@@ -221,9 +221,9 @@ func (o *Optimizer) crew() int {
 	return max(1, min(workers, o.grid.elements/pool.Share))
 }
 
-// hired is the pool of an optimizer, and only the optimizer refers to it: when that is forgotten, a
-// finalizer closes the pool. An optimizer with a finalizer of its own would stay for ever if
-// something it refers to refers to it, such as a struct with a State and the Optimizer.
+// hired is the pool of an optimizer. Only the optimizer refers to it, so that its finalizer runs
+// when the optimizer is forgotten. A finalizer of the optimizer would not if that is part of a
+// cycle: of a struct, say, that has the optimizer and one of its States.
 type hired struct{ *pool.Pool }
 
 // hire starts the workers.
