@@ -71,7 +71,7 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 			continue
 		}
 		f := &funcs[len(funcs)-1]
-		for s := range strings.SplitSeq(expand(t, line, macros), ";") {
+		for _, s := range strings.Split(expand(t, line, macros), ";") {
 			if s = strings.TrimSpace(s); s != "" {
 				f.statements = append(f.statements, s)
 			}

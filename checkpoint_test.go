@@ -549,7 +549,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(8 * n)
-			for b.Loop() {
+			for range b.N {
 				require.NoError(b, c.f())
 			}
 		})

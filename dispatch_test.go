@@ -32,7 +32,7 @@ func chosen(t *testing.T, env ...string) (string, []string) {
 	child.Env = append(child.Env, env...)
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for line := range strings.Lines(string(out)) {
+	for _, line := range strings.Split(string(out), "\n") {
 		if _, list, ok := strings.Cut(strings.TrimSpace(line), "kernels: "); ok {
 			fields := strings.Fields(list)
 			return fields[0], fields[1:]

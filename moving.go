@@ -200,7 +200,6 @@ func find(groups []Group, name string) (*Group, *Param) {
 // rehire starts other workers if another number of them is wanted.
 func (o *Optimizer) rehire() {
 	if o.crew() != o.pool.Workers() {
-		o.cleanup.Stop()
 		o.pool.Close()
 		o.hire()
 	}

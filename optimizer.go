@@ -54,8 +54,7 @@ type Optimizer struct {
 	workers int         // Options.Workers as given to New
 	checked Options     // the last valid Options
 	model
-	pool    *pool.Pool
-	cleanup runtime.Cleanup
+	pool    *hired
 	pass    pass
 	scratch [][]float32 // a tile for each worker, with MaxValue
 	clampBy float32     // multiplier of the gradients before they are clamped
@@ -202,10 +201,15 @@ func (o *Optimizer) crew() int {
 	return max(1, min(workers, o.grid.elements/pool.Share))
 }
 
+// hired is the pool of an optimizer. Only the optimizer refers to it, so that its finalizer runs
+// when the optimizer is forgotten. A finalizer of the optimizer would not if that is part of a
+// cycle: of a struct, say, that has the optimizer and one of its States.
+type hired struct{ *pool.Pool }
+
 // hire starts the workers.
 func (o *Optimizer) hire() {
-	o.pool = pool.New(o.crew())
-	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
+	o.pool = &hired{pool.New(o.crew())}
+	runtime.SetFinalizer(o.pool, (*hired).Close)
 }
 
 // enter begins the work of a method, which ends with leave. It fails if another goroutine is in

@@ -97,13 +97,15 @@ func raceOptimizers(t *testing.T, shared string) {
 		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"},
 			Group{Default(), []Param{p}})
 		require.NoError(t, err)
-		both.Go(func() {
+		both.Add(1)
+		go func() {
+			defer both.Done()
 			for range 100 {
 				if _, err := o.Step(); err != nil {
 					panic(err)
 				}
 			}
-		})
+		}()
 	}
 	both.Wait()
 }
@@ -138,11 +140,13 @@ func race[F float](shared string, step func(*operands.StateOf[F], []F, []F, Conf
 	for range 100 {
 		var both sync.WaitGroup
 		for i := range 2 {
-			both.Go(func() {
+			both.Add(1)
+			go func() {
+				defer both.Done()
 				if err := step(&states[i], p[i], g[i], c); err != nil {
 					panic(err)
 				}
-			})
+			}()
 		}
 		both.Wait()
 	}
