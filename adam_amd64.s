@@ -33,6 +33,33 @@
 	MOVQ c+48(FP), AX    \
 	XORL BX, BX
 
+// A call for k runs makes KERNEL, which ends at done, for each. SI lies as far before the gradients
+// of the run as DI before its parameters, so that BX is the index of all.
+//
+//	BX, R10 ends of the run   R12 next run   R13 its gradients   R14 runs left   CX scratch
+
+#define LOAD_RUNS \
+	MOVQ p+0(FP), DI     \
+	MOVQ grad+8(FP), R13 \
+	MOVQ m+16(FP), DX    \
+	MOVQ v+24(FP), R8    \
+	MOVQ x+32(FP), R9    \
+	MOVQ runs+40(FP), R12 \
+	MOVQ k+48(FP), R14   \
+	MOVQ c+56(FP), AX
+
+#define NEXT_RUN(end) \
+done:                        \
+	SUBQ $1, R14             \
+	JLT  end                 \
+	MOVQ run_from(R12), BX   \
+	MOVQ run_to(R12), R10    \
+	ADDQ $run__size, R12     \
+	LEAQ (BX*4), CX          \
+	MOVQ R13, SI             \
+	SUBQ CX, SI              \
+	LEAQ (SI)(R10*4), R13
+
 // All kernels compute in the usual floating-point mode: rounding to nearest, subnormals kept,
 // exceptions masked. A C library may have put the thread into another one. ENTER looks at MXCSR and
 // sets the usual mode only if it must; LEAVE restores the old one. usual and left are labels.
@@ -202,34 +229,50 @@ tail:                        \
 #define KERNELZ(VL2, VMAX, top, loop, end, tail) \
 	KERNEL(FIRSTZ, SECONDZ, ASKZ, LASTZ, 16, R, M, NEXTR, NEXTM, VL2, VMAX, top, loop, end, tail)
 
+#define SCALARSZ \
+	VBROADCASTSS coeffs_alpha(AX), ALPHA \
+	VBROADCASTSS coeffs_eps(AX), EPS \
+	VBROADCASTSS coeffs_kappa(AX), KAPPA \
+	VBROADCASTSS coeffs_live(AX), LIVE \
+	VBROADCASTSS coeffs_s(AX), S \
+	VBROADCASTSS coeffs_lambda(AX), LAMBDA \
+	VBROADCASTSS coeffs_b1(AX), B1 \
+	VBROADCASTSS coeffs_c1(AX), C1 \
+	VBROADCASTSS coeffs_b2(AX), B2 \
+	VBROADCASTSS coeffs_c2(AX), C2
+
+#define VARIANTSZ \
+	CMPB coeffs_amsgrad(AX), $0 \
+	JNE  amsgrad             \
+	CMPB coeffs_l2(AX), $0   \
+	JNE  l2                  \
+	KERNELZ(NOL2, NOMAX, next, loop, last, tail) \
+l2:                          \
+	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2) \
+amsgrad:                     \
+	CMPB coeffs_l2(AX), $0   \
+	JNE  both                \
+	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax) \
+both:                        \
+	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+
 // func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepAVX512(SB), NOSPLIT, $8-56
 	ENTER(usual)
 	LOAD_ARGUMENTS
-	VBROADCASTSS coeffs_s(AX), S
-	VBROADCASTSS coeffs_lambda(AX), LAMBDA
-	VBROADCASTSS coeffs_b1(AX), B1
-	VBROADCASTSS coeffs_c1(AX), C1
-	VBROADCASTSS coeffs_b2(AX), B2
-	VBROADCASTSS coeffs_c2(AX), C2
-	VBROADCASTSS coeffs_alpha(AX), ALPHA
-	VBROADCASTSS coeffs_eps(AX), EPS
-	VBROADCASTSS coeffs_kappa(AX), KAPPA
-	VBROADCASTSS coeffs_live(AX), LIVE
-	CMPB coeffs_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs_l2(AX), $0
-	JNE  l2
-	KERNELZ(NOL2, NOMAX, next, loop, last, tail)
-l2:
-	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs_l2(AX), $0
-	JNE  both
-	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+	SCALARSZ
+	VARIANTSZ
 done:
+	LEAVE(left)
+
+// func stepRunsAVX512(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+TEXT ·stepRunsAVX512(SB), NOSPLIT, $8-64
+	ENTER(usual)
+	LOAD_RUNS
+	SCALARSZ
+	NEXT_RUN(end)
+	VARIANTSZ
+end:
 	LEAVE(left)
 
 // The small kernels work on whole blocks of 32 elements.
@@ -438,37 +481,53 @@ DATA ordinals<>+16(SB)/8, $0x0000000500000004
 DATA ordinals<>+24(SB)/8, $0x0000000700000006
 GLOBL ordinals<>(SB), RODATA|NOPTR, $32
 
+#define SCALARSY \
+	VBROADCASTSS coeffs_alpha(AX), UY \
+	VMOVUPS UY, ALPHAY       \
+	VBROADCASTSS coeffs_lambda(AX), UY \
+	VMOVUPS UY, LAMBDAY      \
+	VBROADCASTSS coeffs_kappa(AX), KAPPAY \
+	VBROADCASTSS coeffs_s(AX), SY \
+	VBROADCASTSS coeffs_b1(AX), B1Y \
+	VBROADCASTSS coeffs_c1(AX), C1Y \
+	VBROADCASTSS coeffs_b2(AX), B2Y \
+	VBROADCASTSS coeffs_c2(AX), C2Y \
+	VBROADCASTSS coeffs_eps(AX), EPSY \
+	VBROADCASTSS coeffs_live(AX), LIVEY \
+	VPXOR ZEROY, ZEROY, ZEROY
+
+#define VARIANTSY \
+	CMPB coeffs_amsgrad(AX), $0 \
+	JNE  amsgrad             \
+	CMPB coeffs_l2(AX), $0   \
+	JNE  l2                  \
+	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail) \
+l2:                          \
+	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2) \
+amsgrad:                     \
+	CMPB coeffs_l2(AX), $0   \
+	JNE  both                \
+	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax) \
+both:                        \
+	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+
 // func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepAVX2(SB), NOSPLIT, $72-56
 	ENTER(usual)
 	LOAD_ARGUMENTS
-	VBROADCASTSS coeffs_alpha(AX), UY
-	VMOVUPS UY, ALPHAY
-	VBROADCASTSS coeffs_lambda(AX), UY
-	VMOVUPS UY, LAMBDAY
-	VBROADCASTSS coeffs_kappa(AX), KAPPAY
-	VBROADCASTSS coeffs_s(AX), SY
-	VBROADCASTSS coeffs_b1(AX), B1Y
-	VBROADCASTSS coeffs_c1(AX), C1Y
-	VBROADCASTSS coeffs_b2(AX), B2Y
-	VBROADCASTSS coeffs_c2(AX), C2Y
-	VBROADCASTSS coeffs_eps(AX), EPSY
-	VBROADCASTSS coeffs_live(AX), LIVEY
-	VPXOR ZEROY, ZEROY, ZEROY
-	CMPB coeffs_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs_l2(AX), $0
-	JNE  l2
-	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail)
-l2:
-	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs_l2(AX), $0
-	JNE  both
-	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+	SCALARSY
+	VARIANTSY
 done:
+	LEAVE(left)
+
+// func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+TEXT ·stepRunsAVX2(SB), NOSPLIT, $72-64
+	ENTER(usual)
+	LOAD_RUNS
+	SCALARSY
+	NEXT_RUN(end)
+	VARIANTSY
+end:
 	LEAVE(left)
 
 #define ADDSQUARES(o, t, sum) \

@@ -39,7 +39,7 @@ func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
 	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
 	kernel := map[string]string{}
-	for _, f := range []string{"step", "sumSquares", "clamp", "average"} {
+	for _, f := range []string{"step", "stepRuns", "sumSquares", "clamp", "average"} {
 		kernel[f+"AVX512"], kernel[f+"AVX2"] = "avx512", "avx2"
 	}
 	for _, f := range readAssembly(t, "adam_amd64.s", func(string) bool { return false }) {
