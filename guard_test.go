@@ -99,7 +99,7 @@ func TestGuardPagesOfRows(t *testing.T) {
 			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
 				c := operands.Variants[variant].Config
 				for width := 1; width <= operands.Longest; width++ {
-					for _, rows := range [][]int32{{0}, {3}, {0, 3}, {3, 0}, {2, 3}, {0, 1}} {
+					for _, rows := range [][]int32{{0, 3}, {2, 3, 0}} {
 						o := operands.New(r, n*width, [5]int{}, operands.Normal)
 						o.G = o.G[:len(rows)*width]
 						want := o.Clone([5]int{})

@@ -21,20 +21,28 @@ import (
 // torch's Adam and here. Betas that float32 holds leave the rounding of the operations.
 func TestStepRowsTorch(t *testing.T) {
 	const steps, n, width = 200, 40, 7
-	for _, c := range []Config{
-		{LR: 1e-2, Beta1: 0.875, Beta2: 1 - 0x1p-10, Eps: 1e-8},
-		{LR: 1e-3, Beta1: 0.75, Beta2: 1 - 0x1p-4, Eps: 1e-3, Maximize: true}, // ε matters
-		Default(),
-	} {
-		r := rand.New(rand.NewPCG(1, 2))
-		p, s := make([]float32, n*width), NewState(n*width, c)
-		exact := make([]struct{ p, m, v float64 }, n*width)
-		for i := range p {
-			p[i] = float32(r.NormFloat64())
-			exact[i].p = float64(p[i])
+	type run struct {
+		Config
+		p     []float32
+		exact []struct{ p, m, v float64 }
+		*State
+	}
+	runs := []run{
+		{Config: Config{LR: 1e-2, Beta1: 0.875, Beta2: 1 - 0x1p-10, Eps: 1e-8}},
+		{Config: Config{LR: 1e-3, Beta1: 0.75, Beta2: 1 - 0x1p-4, Eps: 1e-3, Maximize: true}},
+		{Config: Default()},
+	}
+	var input []map[string]any
+	for i := range runs {
+		r, run := rand.New(rand.NewPCG(1, 2)), &runs[i]
+		c := run.Config
+		run.p, run.State = make([]float32, n*width), NewState(n*width, c)
+		run.exact = make([]struct{ p, m, v float64 }, n*width)
+		for i := range run.p {
+			run.p[i] = float32(r.NormFloat64())
+			run.exact[i].p = float64(run.p[i])
 		}
-		input := map[string]any{"rows": n, "width": width, "table": slices.Clone(p), "lr": c.LR,
-			"betas": []float64{c.Beta1, c.Beta2}, "eps": c.Eps, "maximize": c.Maximize}
+		start := slices.Clone(run.p)
 		var all [][2]any // rows and gradients
 		for step := range steps {
 			rows, g := []int32{}, []float32{}
@@ -48,7 +56,7 @@ func TestStepRowsTorch(t *testing.T) {
 				for i := range width {
 					x := float32(r.NormFloat64() * math.Exp2(-20*r.Float64()))
 					g = append(g, x)
-					d, e := float64(x), &exact[row*width+i]
+					d, e := float64(x), &run.exact[row*width+i]
 					if c.Maximize {
 						d = -d
 					}
@@ -60,31 +68,37 @@ func TestStepRowsTorch(t *testing.T) {
 			all = append(all, [2]any{rows, g})
 			corrected := c
 			corrected.Eps /= math.Sqrt(q2) // SparseAdam adds ε as it is
-			require.NoError(t, s.StepRows(p, width, rows, g, corrected))
+			require.NoError(t, run.StepRows(run.p, width, rows, g, corrected))
 		}
-		input["steps"] = all
-		data, err := json.Marshal(input)
-		require.NoError(t, err)
-		var torch struct {
-			Table, M, V []float32
-			Step        uint64
-		}
-		out := python.Run(t, bytes.NewReader(data), "testdata/torch_sparse.py")
-		require.NoError(t, json.Unmarshal(out, &torch))
+		input = append(input, map[string]any{"size": []int{n, width}, "table": start, "lr": c.LR,
+			"betas": []float64{c.Beta1, c.Beta2}, "eps": c.Eps, "maximize": c.Maximize,
+			"steps": all})
+	}
+	data, err := json.Marshal(input)
+	require.NoError(t, err)
+	var torch []struct {
+		Table, M, V []float32
+		Step        uint64
+	}
+	out := python.Run(t, bytes.NewReader(data), "testdata/torch_sparse.py")
+	require.NoError(t, json.Unmarshal(out, &torch))
+	require.Len(t, torch, len(runs))
 
-		assert.Equal(t, torch.Step, s.T)
-		require.Len(t, torch.Table, len(p))
+	for i, run := range runs {
+		torch := torch[i]
+		assert.Equal(t, torch.Step, run.T)
+		require.Len(t, torch.Table, len(run.p))
 		var errors golden.Errors
 		worst := [3]float64{}
-		for i := range p {
-			errors.Add(exact[i].p, p[i], torch.Table[i], c.LR)
-			worst[0] = max(worst[0], golden.Distance(p[i], torch.Table[i], c.LR))
-			worst[1] = max(worst[1], golden.Distance(s.M[i], torch.M[i], 1e-2))
-			worst[2] = max(worst[2], golden.Distance(s.V[i], torch.V[i], 1e-6))
+		for i, p := range run.p {
+			errors.Add(run.exact[i].p, p, torch.Table[i], run.LR)
+			worst[0] = max(worst[0], golden.Distance(p, torch.Table[i], run.LR))
+			worst[1] = max(worst[1], golden.Distance(run.M[i], torch.M[i], 1e-2))
+			worst[2] = max(worst[2], golden.Distance(run.V[i], torch.V[i], 1e-6))
 		}
 		ours, theirs := errors.RMS()
 		t.Logf("%+v: largest differences of p, m and v %.2g; %.2g from exact arithmetic, torch %.2g",
-			c, worst, ours, theirs)
+			run.Config, worst, ours, theirs)
 		assert.NoError(t, errors.Check())
 		for i, name := range []string{"p", "m", "v"} {
 			assert.LessOrEqual(t, worst[i], golden.Bound, name)

@@ -1,4 +1,4 @@
-# Steps of real PyTorch's SparseAdam over rows of a table, for rows_torch_test.go:
+# Steps of real PyTorch's SparseAdam over rows of tables, for rows_torch_test.go:
 #
 #   torch_sparse.py < input > output, both JSON; exit 77 without torch
 import json
@@ -11,16 +11,17 @@ except ImportError as e:
     sys.exit(77)
 
 torch.set_num_threads(1)
-case = json.load(sys.stdin)
-size = (case["rows"], case["width"])
-table = torch.nn.Parameter(torch.tensor(case["table"], dtype=torch.float32).reshape(size))
-optimizer = torch.optim.SparseAdam([table], lr=case["lr"], betas=case["betas"], eps=case["eps"],
-                                   maximize=case["maximize"])
-for rows, grad in case["steps"]:
-    values = torch.tensor(grad, dtype=torch.float32).reshape(len(rows), case["width"])
-    table.grad = torch.sparse_coo_tensor([rows], values, size)
-    optimizer.step()
-state = optimizer.state[table]
-json.dump({"table": table.flatten().tolist(), "step": int(state["step"]),
-           "m": state["exp_avg"].flatten().tolist(),
-           "v": state["exp_avg_sq"].flatten().tolist()}, sys.stdout)
+results = []
+for case in json.load(sys.stdin):
+    table = torch.nn.Parameter(torch.tensor(case["table"], dtype=torch.float32).view(case["size"]))
+    optimizer = torch.optim.SparseAdam([table], lr=case["lr"], betas=case["betas"],
+                                       eps=case["eps"], maximize=case["maximize"])
+    for rows, grad in case["steps"]:
+        values = torch.tensor(grad, dtype=torch.float32).view(len(rows), -1)
+        table.grad = torch.sparse_coo_tensor([rows], values, case["size"])
+        optimizer.step()
+    state = optimizer.state[table]
+    results.append({"table": table.flatten().tolist(), "step": int(state["step"]),
+                    "m": state["exp_avg"].flatten().tolist(),
+                    "v": state["exp_avg_sq"].flatten().tolist()})
+json.dump(results, sys.stdout)
