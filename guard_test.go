@@ -115,7 +115,8 @@ func TestGuardPagesOfRows(t *testing.T) {
 						step := func(s *operands.State, p, g []float32, c operands.Config) error {
 							return (*State)(s).StepRows(p, width, rows, g, Config(c))
 						}
-						generic := func(s *operands.State, p, g []float32, c operands.Config) error {
+						generic := func(s *operands.State, p, g []float32,
+							c operands.Config) error {
 							defer selection.Use(selection.Use(selection.Generic))
 							return step(s, p, g, c)
 						}

@@ -22,7 +22,8 @@ func TestStepOnLocalArrays(t *testing.T) {
 	})
 }
 
-// So do those of a step of rows. Rows in ascending order allocate nothing, others not in every step.
+// So do those of a step of rows. Rows in ascending order allocate nothing, others not in every
+// step.
 func TestStepRowsOnLocalArrays(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		for _, c := range []Config{Default(), {WeightDecay: 1, AMSGrad: true}} {
