@@ -520,13 +520,41 @@ TEXT ·stepAVX2(SB), NOSPLIT, $72-56
 done:
 	LEAVE(left)
 
+// A run of four elements, half a vector, goes without masked moves: with them it takes twice as long
+// on Zen 4. The upper half computes the same again.
+#define LOADFOUR(mem, d)       VBROADCASTF128 mem, d
+#define LOADMULFOUR(mem, a, d) VBROADCASTF128 mem, d \
+	VMULPS a, d, d
+#define STOREFOUR(a, mem)      VEXTRACTF128 $0, a, mem
+#define FOUR(VL2, VMAX) \
+	MOMENTSY(LOADFOUR, LOADMULFOUR, STOREFOUR, VL2, VMAX, 0, RY, MY) \
+	PARAMETERSY(LOADMULFOUR, STOREFOUR, 0, RY, MY) \
+	JMP  done
+
 // func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
 TEXT ·stepRunsAVX2(SB), NOSPLIT, $72-64
 	ENTER(usual)
 	LOAD_RUNS
 	SCALARSY
 	NEXT_RUN(end)
+	LEAQ 4(BX), CX
+	CMPQ CX, R10
+	JEQ  four
 	VARIANTSY
+four:
+	CMPB coeffs_amsgrad(AX), $0
+	JNE  fourmax
+	CMPB coeffs_l2(AX), $0
+	JNE  fourl2
+	FOUR(NOL2Y, NOMAXY)
+fourl2:
+	FOUR(L2Y, NOMAXY)
+fourmax:
+	CMPB coeffs_l2(AX), $0
+	JNE  fourboth
+	FOUR(NOL2Y, MAXY)
+fourboth:
+	FOUR(L2Y, MAXY)
 end:
 	LEAVE(left)
 
