@@ -520,8 +520,8 @@ TEXT ·stepAVX2(SB), NOSPLIT, $72-56
 done:
 	LEAVE(left)
 
-// A run of four elements, half a vector, goes without masked moves: with them it takes twice as long
-// on Zen 4. The upper half computes the same again.
+// A run of four elements, half a vector, goes without masked moves: with them it takes twice as
+// long on Zen 4. The upper half computes the same again.
 #define LOADFOUR(mem, d)       VBROADCASTF128 mem, d
 #define LOADMULFOUR(mem, a, d) VBROADCASTF128 mem, d \
 	VMULPS a, d, d
