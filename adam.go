@@ -1,6 +1,6 @@
-// Package adam is the Adam and AdamW optimizer step for float32 buffers on CPUs: one fused pass in
-// AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel
-// gives the same bits for every length, alignment, slicing and number of workers.
+// Package adam is the Adam and AdamW optimizer step for float32 and float64 buffers on CPUs: one
+// fused pass in AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback.
+// Every kernel gives the same bits for every length, alignment, slicing and number of workers.
 //
 // An [Optimizer] makes everything between the end of a backward pass and the next forward pass. A
 // training loop needs no more than this:
@@ -23,11 +23,11 @@
 //	state := adam.NewState(len(params), config)
 //	err := state.Step(params, grads, config)
 //
-// [State64] is the same for float64.
-//
 // [Step] is the same for programs that have the moments and the number of steps already:
 //
 //	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
+//
+// [State64] and [Step64] are the same for float64.
 //
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
 // the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of

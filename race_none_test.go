@@ -22,7 +22,7 @@ func TestStepOnLocalArrays(t *testing.T) {
 		assert.Zero(t, testing.AllocsPerRun(100, func() {
 			var p, g, m, v [16]float64
 			s := State64{M: m[:], V: v[:]}
-			if s.Step(p[:], g[:], c) != nil {
+			if s.Step(p[:], g[:], c) != nil || Step64(s.T+1, p[:], g[:], m[:], v[:], c) != nil {
 				t.Fail()
 			}
 		}))

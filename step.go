@@ -10,13 +10,26 @@ import "fmt"
 // c.AMSGrad, whose maximum only a [State] has. Nothing has been changed then. Step does not
 // allocate.
 func Step(t uint64, p, g, m, v []float32, c Config) error {
-	if t == 0 {
-		return fmt.Errorf("%w: t = 0, want 1 for the first step", ErrSteps)
-	}
-	if c.AMSGrad {
-		return fmt.Errorf("%w: AMSGrad keeps a maximum: use State.Step, with a State that has VMax",
-			ErrConfig)
+	if t == 0 || c.AMSGrad {
+		return stepError(t)
 	}
 	s := State{T: t - 1, M: m, V: v}
 	return s.Step(p, g, c)
+}
+
+// Step64 is [Step] of float64, with the arithmetic of [State64].
+func Step64(t uint64, p, g, m, v []float64, c Config) error {
+	if t == 0 || c.AMSGrad {
+		return stepError(t)
+	}
+	s := State64{T: t - 1, M: m, V: v}
+	return s.Step(p, g, c)
+}
+
+func stepError(t uint64) error {
+	if t == 0 {
+		return fmt.Errorf("%w: t = 0, want 1 for the first step", ErrSteps)
+	}
+	return fmt.Errorf("%w: AMSGrad keeps a maximum: use the Step of a State that has VMax",
+		ErrConfig)
 }

@@ -47,7 +47,7 @@ func TestStepFuncRefuses(t *testing.T) {
 		words  string
 	}{
 		{0, nil, Default(), ErrSteps, "t = 0, want 1 for the first step"},
-		{1, nil, amsgrad, ErrConfig, "use State.Step, with a State that has VMax"},
+		{1, nil, amsgrad, ErrConfig, "use the Step of a State that has VMax"},
 		{1, nil, bad, ErrConfig, "Beta1 = 1"},
 		{1, nil, Config{}, ErrConfig, "zero value"},
 		{1, func(o *operands.Operands) { o.V = o.V[:7] }, Default(), ErrLength,
@@ -70,4 +70,30 @@ func TestStepFuncRefuses(t *testing.T) {
 		}
 	}
 	assert.NoError(t, Step(1, nil, nil, nil, nil, Default()))
+}
+
+// Step64 makes the step of a State64, and refuses what Step refuses.
+func TestStepFunc64(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(8, 10))
+		for _, variant := range operands.Variants64 {
+			c := Config(variant.Config)
+			want := operands.New(r, 77, [5]int{}, operands.Normal64)
+			want.T = 7
+			got := want.Clone([5]int{5, 4, 3, 2, 1})
+			err := Step64(8, got.P, got.G, got.M, got.V, c)
+			if c.AMSGrad {
+				require.ErrorIs(t, err, ErrConfig)
+				require.NoError(t, got.Difference(want), "nothing has changed")
+				continue
+			}
+			require.NoError(t, err)
+			got.T++
+			steps64(t, want, variant.Config, 1)
+			require.NoError(t, got.Difference(want), variant.Name)
+			require.NoError(t, got.Intact())
+			require.ErrorIs(t, Step64(0, got.P, got.G, got.M, got.V, c), ErrSteps)
+			require.NoError(t, got.Difference(want), "nothing has changed")
+		}
+	})
 }

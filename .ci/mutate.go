@@ -180,8 +180,11 @@ var mutations = []struct {
 	}},
 	{"step.go", []mutation{
 		{"s := State{T: t - 1, M: m, V: v}", "s := State{T: t, M: m, V: v}"},
-		{"if t == 0 {", "if false {"},
-		{"if c.AMSGrad {", "if false {"},
+		{"s := State64{T: t - 1, M: m, V: v}", "s := State64{T: t, M: m, V: v}"},
+		{"if t == 0 || c.AMSGrad {\n\t\treturn stepError(t)\n\t}\n\ts := State{",
+			"if t == 0 {\n\t\treturn stepError(t)\n\t}\n\ts := State{"},
+		{"if t == 0 || c.AMSGrad {\n\t\treturn stepError(t)\n\t}\n\ts := State64{",
+			"if c.AMSGrad {\n\t\treturn stepError(t)\n\t}\n\ts := State64{"},
 	}},
 	{"moving.go", []mutation{
 		{"group < 0 || group >= len(groups)", "group >= len(groups)"},
