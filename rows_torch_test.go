@@ -35,6 +35,7 @@ func TestStepRowsTorch(t *testing.T) {
 	var input []map[string]any
 	for i := range runs {
 		r, run := rand.New(rand.NewPCG(1, 2)), &runs[i]
+		run.EpsUncorrected = true // SparseAdam adds ε to √v
 		c := run.Config
 		run.p, run.State = make([]float32, n*width), NewState(n*width, c)
 		run.exact = make([]struct{ p, m, v float64 }, n*width)
@@ -66,7 +67,6 @@ func TestStepRowsTorch(t *testing.T) {
 				}
 			}
 			all = append(all, [2]any{rows, g})
-			c.EpsUncorrected = true
 			require.NoError(t, run.StepRows(run.p, width, rows, g, c))
 		}
 		input = append(input, map[string]any{"size": []int{n, width}, "table": start, "lr": c.LR,
