@@ -334,6 +334,7 @@ var mutations = []struct {
 	}},
 	{"cmd/adam/internal/verify/verify.go", []mutation{
 		{"defer selection.Use(selection.Use(kernel))", ""},
+		{"selection.Tile/2, operands.Variants64", "0, nil"},
 		{"if k := adam.Kernel(); k != kernel {", `if k := adam.Kernel(); k == "" {`},
 	}},
 	{"cmd/adam/check.go", []mutation{

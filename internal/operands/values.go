@@ -5,11 +5,17 @@ import (
 	"math/rand/v2"
 )
 
-// A Kind makes values of one kind.
-type Kind struct {
+// A KindOf makes values of one kind.
+type KindOf[F Float] struct {
 	Name  string
-	Value func(r *rand.Rand) float32
+	Value func(r *rand.Rand) F
 }
+
+// The kinds of values of either type.
+type (
+	Kind   = KindOf[float32]
+	Kind64 = KindOf[float64]
+)
 
 var pure = []Kind{
 	{"normal", func(r *rand.Rand) float32 { return float32(r.NormFloat64()) }},

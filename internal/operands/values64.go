@@ -5,12 +5,6 @@ import (
 	"math/rand/v2"
 )
 
-// A Kind64 makes values of float64 of one kind.
-type Kind64 struct {
-	Name  string
-	Value func(r *rand.Rand) float64
-}
-
 var pure64 = []Kind64{
 	{"normal", func(r *rand.Rand) float64 { return r.NormFloat64() }},
 	{"small", func(r *rand.Rand) float64 { return r.NormFloat64() * 1e-3 }},
