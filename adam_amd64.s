@@ -7,6 +7,8 @@
 #define SIZE        4
 #define ZLEN        16
 #define YLEN        8
+#define USE_L2      coeffs_l2
+#define USE_MAX     coeffs_amsgrad
 #define VMOVUP      VMOVUPS
 #define VMOVAP      VMOVAPS
 #define VMASKMOVP   VMASKMOVPS
@@ -23,6 +25,33 @@
 #define VPCMPGT     VPCMPGTD
 #define VPBROADCAST VPBROADCASTD
 
+// A call for k runs makes the VARIANTS, which end at done, for each. SI lies as far before the
+// gradients of the run as DI before its parameters, so that BX is the index of all.
+//
+//	BX, R10 ends of the run   R12 next run   R13 its gradients   R14 runs left   CX scratch
+
+#define LOAD_RUNS \
+	MOVQ p+0(FP), DI     \
+	MOVQ grad+8(FP), R13 \
+	MOVQ m+16(FP), DX    \
+	MOVQ v+24(FP), R8    \
+	MOVQ x+32(FP), R9    \
+	MOVQ runs+40(FP), R12 \
+	MOVQ k+48(FP), R14   \
+	MOVQ c+56(FP), AX
+
+#define NEXT_RUN(end) \
+done:                        \
+	SUBQ $1, R14             \
+	JLT  end                 \
+	MOVQ run_from(R12), BX   \
+	MOVQ run_to(R12), R10    \
+	ADDQ $run__size, R12     \
+	LEAQ (BX*4), CX          \
+	MOVQ R13, SI             \
+	SUBQ CX, SI              \
+	LEAQ (SI)(R10*4), R13
+
 // func controlRegister() uint32
 TEXT ·controlRegister(SB), NOSPLIT, $0-4
 	STMXCSR ret+0(FP)
@@ -34,34 +63,35 @@ TEXT ·setControlRegister(SB), NOSPLIT, $0-12
 	LDMXCSR value+0(FP)
 	RET
 
+#define SCALARSZ \
+	VBROADCASTSS coeffs_s(AX), S \
+	VBROADCASTSS coeffs_lambda(AX), LAMBDA \
+	VBROADCASTSS coeffs_b1(AX), B1 \
+	VBROADCASTSS coeffs_c1(AX), C1 \
+	VBROADCASTSS coeffs_b2(AX), B2 \
+	VBROADCASTSS coeffs_c2(AX), C2 \
+	VBROADCASTSS coeffs_alpha(AX), ALPHA \
+	VBROADCASTSS coeffs_eps(AX), EPS \
+	VBROADCASTSS coeffs_kappa(AX), KAPPA \
+	VBROADCASTSS coeffs_live(AX), LIVE
+
 // func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepAVX512(SB), NOSPLIT, $8-56
 	ENTER(usual)
 	LOAD_ARGUMENTS
-	VBROADCASTSS coeffs_s(AX), S
-	VBROADCASTSS coeffs_lambda(AX), LAMBDA
-	VBROADCASTSS coeffs_b1(AX), B1
-	VBROADCASTSS coeffs_c1(AX), C1
-	VBROADCASTSS coeffs_b2(AX), B2
-	VBROADCASTSS coeffs_c2(AX), C2
-	VBROADCASTSS coeffs_alpha(AX), ALPHA
-	VBROADCASTSS coeffs_eps(AX), EPS
-	VBROADCASTSS coeffs_kappa(AX), KAPPA
-	VBROADCASTSS coeffs_live(AX), LIVE
-	CMPB coeffs_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs_l2(AX), $0
-	JNE  l2
-	KERNELZ(NOL2, NOMAX, next, loop, last, tail)
-l2:
-	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs_l2(AX), $0
-	JNE  both
-	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+	SCALARSZ
+	VARIANTSZ
 done:
+	LEAVE(left)
+
+// func stepRunsAVX512(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+TEXT ·stepRunsAVX512(SB), NOSPLIT, $8-64
+	ENTER(usual)
+	LOAD_RUNS
+	SCALARSZ
+	NEXT_RUN(end)
+	VARIANTSZ
+end:
 	LEAVE(left)
 
 // The small kernels work on whole blocks of 32 elements.
@@ -180,37 +210,66 @@ DATA ordinals<>+16(SB)/8, $0x0000000500000004
 DATA ordinals<>+24(SB)/8, $0x0000000700000006
 GLOBL ordinals<>(SB), RODATA|NOPTR, $32
 
+#define SCALARSY \
+	VBROADCASTSS coeffs_alpha(AX), UY \
+	VMOVUPS UY, ALPHAY \
+	VBROADCASTSS coeffs_lambda(AX), UY \
+	VMOVUPS UY, LAMBDAY \
+	VBROADCASTSS coeffs_kappa(AX), KAPPAY \
+	VBROADCASTSS coeffs_s(AX), SY \
+	VBROADCASTSS coeffs_b1(AX), B1Y \
+	VBROADCASTSS coeffs_c1(AX), C1Y \
+	VBROADCASTSS coeffs_b2(AX), B2Y \
+	VBROADCASTSS coeffs_c2(AX), C2Y \
+	VBROADCASTSS coeffs_eps(AX), EPSY \
+	VBROADCASTSS coeffs_live(AX), LIVEY \
+	VPXOR ZEROY, ZEROY, ZEROY
+
 // func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepAVX2(SB), NOSPLIT, $72-56
 	ENTER(usual)
 	LOAD_ARGUMENTS
-	VBROADCASTSS coeffs_alpha(AX), UY
-	VMOVUPS UY, ALPHAY
-	VBROADCASTSS coeffs_lambda(AX), UY
-	VMOVUPS UY, LAMBDAY
-	VBROADCASTSS coeffs_kappa(AX), KAPPAY
-	VBROADCASTSS coeffs_s(AX), SY
-	VBROADCASTSS coeffs_b1(AX), B1Y
-	VBROADCASTSS coeffs_c1(AX), C1Y
-	VBROADCASTSS coeffs_b2(AX), B2Y
-	VBROADCASTSS coeffs_c2(AX), C2Y
-	VBROADCASTSS coeffs_eps(AX), EPSY
-	VBROADCASTSS coeffs_live(AX), LIVEY
-	VPXOR ZEROY, ZEROY, ZEROY
-	CMPB coeffs_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs_l2(AX), $0
-	JNE  l2
-	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail)
-l2:
-	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs_l2(AX), $0
-	JNE  both
-	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+	SCALARSY
+	VARIANTSY
 done:
+	LEAVE(left)
+
+// A run of four elements, half a vector, goes without masked moves: with them it takes twice as
+// long on Zen 4. The upper half computes the same again.
+#define LOADFOUR(mem, d)       VBROADCASTF128 mem, d
+#define LOADMULFOUR(mem, a, d) VBROADCASTF128 mem, d \
+	VMULPS a, d, d
+#define STOREFOUR(a, mem)      VEXTRACTF128 $0, a, mem
+#define FOUR(VL2, VMAX) \
+	MOMENTSY(LOADFOUR, LOADMULFOUR, STOREFOUR, VL2, VMAX, 0, RY, MY) \
+	PARAMETERSY(LOADMULFOUR, STOREFOUR, 0, RY, MY) \
+	JMP  done
+
+// func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+TEXT ·stepRunsAVX2(SB), NOSPLIT, $72-64
+	ENTER(usual)
+	LOAD_RUNS
+	SCALARSY
+	NEXT_RUN(end)
+	LEAQ 4(BX), CX
+	CMPQ CX, R10
+	JEQ  four
+	VARIANTSY
+four:
+	CMPB coeffs_amsgrad(AX), $0
+	JNE  fourmax
+	CMPB coeffs_l2(AX), $0
+	JNE  fourl2
+	FOUR(NOL2Y, NOMAXY)
+fourl2:
+	FOUR(L2Y, NOMAXY)
+fourmax:
+	CMPB coeffs_l2(AX), $0
+	JNE  fourboth
+	FOUR(NOL2Y, MAXY)
+fourboth:
+	FOUR(L2Y, MAXY)
+end:
 	LEAVE(left)
 
 #define ADDSQUARES(o, t, sum) \

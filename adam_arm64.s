@@ -15,6 +15,8 @@
 
 #define SIZE           4
 #define LEN            4
+#define USE_L2         coeffs_l2
+#define USE_MAX        coeffs_amsgrad
 #define FMOVT          FMOVS
 #define FADD(m, n, d)  FADD4S(m, n, d)
 #define FSUB(m, n, d)  FSUB4S(m, n, d)
@@ -39,6 +41,19 @@ TEXT ·setControlRegister(SB), NOSPLIT, $0-12
 	MSR   R0, FPCR
 	RET
 
+#define SCALARS \
+	SCALAR(coeffs_s, F16, V16) \
+	SCALAR(coeffs_lambda, F17, V17) \
+	SCALAR(coeffs_b1, F18, V18) \
+	SCALAR(coeffs_c1, F19, V19) \
+	SCALAR(coeffs_b2, F20, V20) \
+	SCALAR(coeffs_c2, F21, V21) \
+	SCALAR(coeffs_alpha, F22, V22) \
+	SCALAR(coeffs_eps, F23, V23) \
+	SCALAR(coeffs_kappa, F24, V24) \
+	SCALAR(coeffs_live, F25, V25) \
+	FLAGS
+
 // func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 TEXT ·stepNEON(SB), NOSPLIT, $0-56
 	ENTER(usual)
@@ -49,29 +64,37 @@ TEXT ·stepNEON(SB), NOSPLIT, $0-56
 	MOVD x+32(FP), R4
 	MOVD n+40(FP), R5
 	MOVD c+48(FP), R6
-	SCALAR(coeffs_s, F16, V16)
-	SCALAR(coeffs_lambda, F17, V17)
-	SCALAR(coeffs_b1, F18, V18)
-	SCALAR(coeffs_c1, F19, V19)
-	SCALAR(coeffs_b2, F20, V20)
-	SCALAR(coeffs_c2, F21, V21)
-	SCALAR(coeffs_alpha, F22, V22)
-	SCALAR(coeffs_eps, F23, V23)
-	SCALAR(coeffs_kappa, F24, V24)
-	SCALAR(coeffs_live, F25, V25)
-	MOVBU coeffs_l2(R6), R8
-	MOVBU coeffs_amsgrad(R6), R9
-	CBNZ R9, amsgrad
-	CBNZ R8, l2
-	KERNEL(NOL2, NOMAX, vector, tail, element)
-l2:
-	KERNEL(L2, NOMAX, vectorl2, taill2, elementl2)
-amsgrad:
-	CBNZ R8, both
-	KERNEL(NOL2, MAX, vectormax, tailmax, elementmax)
-both:
-	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)
+	SCALARS
+	VARIANTS
 done:
+	LEAVE(left)
+
+// BEGIN sets r to the beginning of a run, whose first element is R13, in a slice.
+#define BEGIN(slice, r) \
+	MOVD slice(FP), r        \
+	ADD  R13<<2, r
+
+// func stepRunsNEON(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+//
+//	R7 next run   R12 runs left   R1 is where the last run has left it
+TEXT ·stepRunsNEON(SB), NOSPLIT, $0-64
+	ENTER(usual)
+	MOVD grad+8(FP), R1
+	MOVD runs+40(FP), R7
+	MOVD k+48(FP), R12
+	MOVD c+56(FP), R6
+	SCALARS
+done:
+	SUBS $1, R12
+	BLT  end
+	LDP.P run__size(R7), (R13, R5)
+	SUB  R13, R5
+	BEGIN(p+0, R0)
+	BEGIN(m+16, R2)
+	BEGIN(v+24, R3)
+	BEGIN(x+32, R4)
+	VARIANTS
+end:
 	LEAVE(left)
 
 // The small kernels work on whole blocks of 32 elements.

@@ -18,7 +18,8 @@ var needs = func() map[string][2]string {
 		"VPAND": {"-", "avx2"}, "VPANDN": {"-", "avx2"}, "VPXOR": {"-", "avx2"},
 		"VPCMPEQD": {"-", "avx2"},
 		"VPCMPGTD": {"-", "avx2"}, "VPBROADCASTD": {"avx512f", "avx2"},
-		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
+		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"},
+		"VBROADCASTF128": {"-", "avx"}, "VEXTRACTF128": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
 		"VXORPS": {"avx512dq", "avx"}, "VPXORD": {"avx512f", "avx512vl"},
 		"VFMADD231PD": {"avx512f", "fma"},
 		"VPTESTMD":    {"avx512f", "avx512vl"}, "KMOVW": {"avx512f", "-"},
@@ -43,7 +44,7 @@ func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
 	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
 	kernel := map[string]string{}
-	for _, f := range []string{"step", "step64", "sumSquares", "clamp", "average"} {
+	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average"} {
 		kernel[f+"AVX512"], kernel[f+"AVX2"] = "avx512", "avx2"
 	}
 	keep := func(string) bool { return false }

@@ -143,6 +143,10 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 	stepTile(p, g, m, v, x, c)
 }
 
+// A run is a part of a tensor: the elements from one index on, to before another. The field offsets
+// reach the assembly through go_asm.h.
+type run struct{ from, to int }
+
 // block is the number of elements that the small kernels in assembly work in. What remains of a
 // slice goes through one more block of its own, so that all arithmetic is the kernel's.
 const block = len(partialSums{})

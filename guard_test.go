@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -111,6 +112,49 @@ func TestGuardPages64(t *testing.T) {
 					}
 					err := o.Compare(want, makeStep64, makeGenericStep64, c)
 					require.NoError(t, err, "n = %d", n)
+				}
+			}
+		})
+	}
+}
+
+// As TestGuardPages: the first and the last row of a table, and their gradients.
+func TestGuardPagesOfRows(t *testing.T) {
+	const n = 4 // rows
+	for _, atEnd := range []bool{true, false} {
+		var edge [5][]float32
+		for i := range edge {
+			edge[i] = guarded(t, n*operands.Longest, atEnd)
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				c := operands.Variants[variant].Config
+				for width := 1; width <= operands.Longest; width++ {
+					for _, rows := range [][]int32{{0, 3}, {2, 3, 0}} {
+						o := operands.New(r, n*width, [5]int{}, operands.Normal)
+						o.G = o.G[:len(rows)*width]
+						want := o.Clone([5]int{})
+						want.G = o.G
+						for i, s := range o.Slices() {
+							place := edge[i][:len(*s)]
+							if atEnd {
+								place = edge[i][len(edge[i])-len(*s):]
+							}
+							copy(place, *s)
+							*s = place
+						}
+						step := func(s *operands.State, p, g []float32, c operands.Config) error {
+							return (*State)(s).StepRows(p, width, rows, g, Config(c))
+						}
+						generic := func(s *operands.State, p, g []float32,
+							c operands.Config) error {
+							defer selection.Use(selection.Use(selection.Generic))
+							return step(s, p, g, c)
+						}
+						require.NoError(t, o.Compare(want, step, generic, c), "width %d, rows %v",
+							width, rows)
+					}
 				}
 			}
 		})

@@ -369,3 +369,26 @@ func TestModeOfThreads(t *testing.T) {
 		}
 	}
 }
+
+func TestModeOfStepRows(t *testing.T) {
+	eachMode(t, func(t *testing.T, m floatModeCase) {
+		r := rand.New(rand.NewPCG(5, 9))
+		rows := []int32{3, 1, 2, 0}
+		for _, width := range lengths {
+			n := 5 * width
+			c := Config{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-30, AMSGrad: true}
+			p, g := tiny(r, n), tiny(r, 4*width)
+			s := State{T: 3, M: tiny(r, n), V: squared(tiny(r, n)), VMax: tiny(r, n)}
+			want := State{T: 3, M: slices.Clone(s.M), V: slices.Clone(s.V),
+				VMax: slices.Clone(s.VMax)}
+			q := slices.Clone(p)
+			require.NoError(t, want.StepRows(q, width, rows, g, c))
+			left := in(m.register, func() { require.NoError(t, s.StepRows(p, width, rows, g, c)) })
+			require.Equal(t, m.register, left, "%s, width %d: the mode left", m.words, width)
+			for i, pair := range [][2][]float32{{q, p}, {want.M, s.M}, {want.V, s.V},
+				{want.VMax, s.VMax}} {
+				sameBits(t, pair[0], pair[1], m.words, ", width ", width, ", slice ", i)
+			}
+		}
+	})
+}

@@ -21,6 +21,18 @@ func raceWrite[F float](s []F) {
 	}
 }
 
+// raceRows tells the detector what a step of rows touches.
+func raceRows(p, g, m, v, x []float32, width int, rows []int32) {
+	raceRead(g)
+	for _, r := range rows {
+		for _, s := range [][]float32{p, m, v, x} {
+			if len(s) > 0 {
+				raceWrite(s[int(r)*width:][:width])
+			}
+		}
+	}
+}
+
 // raceHooks tells the detector what a step of all tensors touches, whichever worker does.
 func (o *Optimizer) raceHooks() {
 	for i := range o.tensors {

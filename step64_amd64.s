@@ -7,6 +7,8 @@
 #define SIZE        8
 #define ZLEN        8
 #define YLEN        4
+#define USE_L2      coeffs64_l2
+#define USE_MAX     coeffs64_amsgrad
 #define VMOVUP      VMOVUPD
 #define VMOVAP      VMOVAPD
 #define VMASKMOVP   VMASKMOVPD
@@ -37,19 +39,7 @@ TEXT ·step64AVX512(SB), NOSPLIT, $8-56
 	VBROADCASTSD coeffs64_eps(AX), EPS
 	VBROADCASTSD coeffs64_kappa(AX), KAPPA
 	VBROADCASTSD coeffs64_live(AX), LIVE
-	CMPB coeffs64_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs64_l2(AX), $0
-	JNE  l2
-	KERNELZ(NOL2, NOMAX, next, loop, last, tail)
-l2:
-	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs64_l2(AX), $0
-	JNE  both
-	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+	VARIANTSZ
 done:
 	LEAVE(left)
 
@@ -76,18 +66,6 @@ TEXT ·step64AVX2(SB), NOSPLIT, $72-56
 	VBROADCASTSD coeffs64_eps(AX), EPSY
 	VBROADCASTSD coeffs64_live(AX), LIVEY
 	VPXOR ZEROY, ZEROY, ZEROY
-	CMPB coeffs64_amsgrad(AX), $0
-	JNE  amsgrad
-	CMPB coeffs64_l2(AX), $0
-	JNE  l2
-	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail)
-l2:
-	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2)
-amsgrad:
-	CMPB coeffs64_l2(AX), $0
-	JNE  both
-	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax)
-both:
-	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+	VARIANTSY
 done:
 	LEAVE(left)

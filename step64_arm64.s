@@ -14,6 +14,8 @@
 
 #define SIZE           8
 #define LEN            2
+#define USE_L2         coeffs64_l2
+#define USE_MAX        coeffs64_amsgrad
 #define FMOVT          FMOVD
 #define FADD(m, n, d)  FADD2D(m, n, d)
 #define FSUB(m, n, d)  FSUB2D(m, n, d)
@@ -44,17 +46,7 @@ TEXT ·step64NEON(SB), NOSPLIT, $0-56
 	SCALAR(coeffs64_eps, F23, V23)
 	SCALAR(coeffs64_kappa, F24, V24)
 	SCALAR(coeffs64_live, F25, V25)
-	MOVBU coeffs64_l2(R6), R8
-	MOVBU coeffs64_amsgrad(R6), R9
-	CBNZ R9, amsgrad
-	CBNZ R8, l2
-	KERNEL(NOL2, NOMAX, vector, tail, element)
-l2:
-	KERNEL(L2, NOMAX, vectorl2, taill2, elementl2)
-amsgrad:
-	CBNZ R8, both
-	KERNEL(NOL2, MAX, vectormax, tailmax, elementmax)
-both:
-	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)
+	FLAGS
+	VARIANTS
 done:
 	LEAVE(left)

@@ -1,6 +1,7 @@
 // The step in AVX-512 and AVX2, of float32 and of float64. The file that includes this one defines
-// the type: SIZE, the bytes of an element; ZLEN and YLEN, the elements of a vector; and the
-// instructions under their names without the last letter, VMULP for VMULPS or VMULPD.
+// the type: SIZE, the bytes of an element; ZLEN and YLEN, the elements of a vector; USE_L2 and
+// USE_MAX, where its coefficients have the flags l2 and amsgrad; and the instructions under their
+// names without the last letter, VMULP for VMULPS or VMULPD.
 //
 // Each kernel computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
 //
@@ -190,6 +191,22 @@ tail:                        \
 #define KERNELZ(l2, x, top, loop, end, tail) \
 	KERNEL(FIRSTZ, SECONDZ, ASKZ, LASTZ, ZLEN, R, M, NEXTR, NEXTM, l2, x, top, loop, end, tail)
 
+// VARIANTSZ makes the variant that the coefficients ask for. It ends at done.
+#define VARIANTSZ \
+	CMPB USE_MAX(AX), $0     \
+	JNE  amsgrad             \
+	CMPB USE_L2(AX), $0      \
+	JNE  l2                  \
+	KERNELZ(NOL2, NOMAX, next, loop, last, tail) \
+l2:                          \
+	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2) \
+amsgrad:                     \
+	CMPB USE_L2(AX), $0      \
+	JNE  both                \
+	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax) \
+both:                        \
+	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+
 // ------------------------------------------------------------------------------------------- AVX2
 
 // Sixteen registers have no room for all scalars: two come from the stack, in all lanes.
@@ -281,3 +298,19 @@ tail:                        \
 
 #define KERNELY(l2, x, top, loop, end, tail) \
 	KERNEL(FIRSTY, SECONDY, ASKY, LASTY, YLEN, RY, MY, NEXTRY, NEXTMY, l2, x, top, loop, end, tail)
+
+// As VARIANTSZ.
+#define VARIANTSY \
+	CMPB USE_MAX(AX), $0     \
+	JNE  amsgrad             \
+	CMPB USE_L2(AX), $0      \
+	JNE  l2                  \
+	KERNELY(NOL2Y, NOMAXY, next, loop, last, tail) \
+l2:                          \
+	KERNELY(L2Y, NOMAXY, nextl2, loopl2, lastl2, taill2) \
+amsgrad:                     \
+	CMPB USE_L2(AX), $0      \
+	JNE  both                \
+	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax) \
+both:                        \
+	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)

@@ -1,6 +1,7 @@
 // The step in NEON, of float32 and of float64. The file that includes this one defines the type:
-// SIZE, the bytes of an element; LEN, the elements of a vector; FMOVT, the move of one element; and
-// the vector instructions FADD to FSQRT, DUP (element 0 to all lanes) and CMTST.
+// SIZE, the bytes of an element; LEN, the elements of a vector; USE_L2 and USE_MAX, where its
+// coefficients have the flags l2 and amsgrad; FMOVT, the move of one element; and the vector
+// instructions FADD to FSQRT, DUP (element 0 to all lanes) and CMTST.
 //
 // The kernel computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
 //
@@ -119,3 +120,22 @@ element:                     \
 	SUBS  $1, R5             \
 	BNE   element            \
 	B     done
+
+// FLAGS loads the flags, VARIANTS makes the variant that they ask for. It ends at done.
+//
+//	R8 l2   R9 amsgrad
+#define FLAGS \
+	MOVBU USE_L2(R6), R8     \
+	MOVBU USE_MAX(R6), R9
+
+#define VARIANTS \
+	CBNZ R9, amsgrad         \
+	CBNZ R8, l2              \
+	KERNEL(NOL2, NOMAX, vector, tail, element) \
+l2:                          \
+	KERNEL(L2, NOMAX, vectorl2, taill2, elementl2) \
+amsgrad:                     \
+	CBNZ R8, both            \
+	KERNEL(NOL2, MAX, vectormax, tailmax, elementmax) \
+both:                        \
+	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)

@@ -76,13 +76,14 @@ var mutations = []struct {
 		{"VMULP     C1Y, GY, GY", "VMULP     C2Y, GY, GY"},
 	}},
 	{"adam_amd64.s", []mutation{ // AVX-512
-		{"VBROADCASTSS coeffs_c2(AX), C2\n", "VBROADCASTSS coeffs_c1(AX), C2\n"},
+		{"VBROADCASTSS coeffs_c2(AX), C2 ", "VBROADCASTSS coeffs_c1(AX), C2 "},
 		{"VFMADD231PD Z6, Z6, Z2", "VFMADD231PD Z6, Z5, Z2"},
 		{"VMOVUPD Z3, 192(DI)", "VMOVUPD Z2, 192(DI)"},
 		{"VMAXPS Z3, Z2, Z3", "VMAXPS Z2, Z3, Z3"},
 		{"VMINPS Z4, Z1, Z4", "VMINPS Z1, Z4, Z4"},
 		{"VSUBPS    Z2, Z3, Z3", "VSUBPS    Z3, Z2, Z3"},
 		{"VPTESTMD  Z1, Z2, K1", "VPTESTMD  Z2, Z2, K1"},
+		{"LEAQ (SI)(R10*4), R13", "LEAQ (SI)(BX*4), R13"}, // both widths
 	}},
 	{"adam_amd64.s", []mutation{ // AVX2
 		{"$0x0000000700000006", "$0x0000000600000007"},
@@ -90,6 +91,8 @@ var mutations = []struct {
 		{"ADDSQUARES(112, Y15, Y7)", "ADDSQUARES(96, Y15, Y7)"},
 		{"VMAXPS  t, Y2, t", "VMAXPS  Y2, t, t"},
 		{"VPANDN    Y3, Y4, Y3", "VPAND    Y3, Y4, Y3"},
+		{"LEAQ 4(BX), CX", "LEAQ 3(BX), CX"},
+		{"FOUR(L2Y, NOMAXY)", "FOUR(NOL2Y, NOMAXY)"},
 	}},
 	{"step64_amd64.s", []mutation{
 		{"#define VPTESTM     VPTESTMQ", "#define VPTESTM     VPTESTMD"},
@@ -149,6 +152,7 @@ var mutations = []struct {
 		{"gi += float32(k.lambda * pi)", "gi -= float32(k.lambda * pi)"},
 		{"sums[i%len(sums)]", "sums[i%(len(sums)-1)]"},
 		{"math.Float32bits(x)&exponent", "math.Float32bits(x)"},
+		{"g = g[n:]", "g = g[n-1:]"},
 	}},
 	{"adam.go", []mutation{
 		{"k.set(&c, s.T+1, 1)", "k.set(&c, s.T+2, 1)"},
@@ -185,6 +189,17 @@ var mutations = []struct {
 			"if t == 0 {\n\t\treturn stepError(t)\n\t}\n\ts := State{"},
 		{"if t == 0 || c.AMSGrad {\n\t\treturn stepError(t)\n\t}\n\ts := State64{",
 			"if c.AMSGrad {\n\t\treturn stepError(t)\n\t}\n\ts := State64{"},
+	}},
+	{"rows.go", []mutation{
+		{"k.set(&c, s.T+1, 1)", "k.set(&c, s.T+2, 1)"},
+		{"k == len(runs) || n == tile", "k == len(runs)"},
+		{"r <= last || int(r) >= n", "r < last || int(r) >= n"},
+		{"if r < 0 || int(r) >= n {", "if int(r) >= n {"},
+		{"(*marks)[uint32(r)/64] = 0", "_ = (*marks)[uint32(r)/64]"},
+		{"(n + 63) / 64", "n / 64"},
+		{"range min(j, 4)", "range min(j, 3)"},
+		{"n%width != 0", "false"},
+		{"len(g) != len(rows)*width", "len(g) < len(rows)*width"},
 	}},
 	{"moving.go", []mutation{
 		{"group < 0 || group >= len(groups)", "group >= len(groups)"},
