@@ -1,6 +1,6 @@
-// Package adam is the Adam and AdamW optimizer step for float32 buffers on CPUs: one fused pass in
-// AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback. Every kernel
-// gives the same bits for every length, alignment, slicing and number of workers.
+// Package adam is the Adam and AdamW optimizer step for float32 and float64 buffers on CPUs: one
+// fused pass in AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback.
+// Every kernel gives the same bits for every length, alignment, slicing and number of workers.
 //
 // An [Optimizer] makes everything between the end of a backward pass and the next forward pass. A
 // training loop needs no more than this:
@@ -23,6 +23,12 @@
 //	state := adam.NewState(len(params), config)
 //	err := state.Step(params, grads, config)
 //
+// [Step] is the same for programs that have the moments and the number of steps already:
+//
+//	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
+//
+// [State64] and [Step64] are the same for float64.
+//
 // The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
 // the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of
 // the arithmetic is [docs/ARITHMETIC.md].
@@ -37,20 +43,24 @@ import (
 	"unsafe"
 )
 
-// Errors of [Config.Validate] and [State.Step], for errors.Is. The error itself names the value
-// that is wrong. Whenever one is returned, nothing has changed.
+// Errors of [Config.Validate], [State.Step] and [Step], for errors.Is. The error itself names the
+// value that is wrong. Whenever one is returned, nothing has changed.
 var (
 	ErrConfig  = errors.New("adam: bad config")
 	ErrLength  = errors.New("adam: lengths differ")
 	ErrOverlap = errors.New("adam: slices overlap")
-	ErrSteps   = errors.New("adam: step counter is at its end")
+	ErrSteps   = errors.New("adam: step counter is out of range")
 )
 
 // Config holds the hyper-parameters of one step. It is plain data and may change from step to step,
 // as LR does under a schedule. The zero value of a field is that value and never means a default:
 // begin with [Default] or [DefaultW]. The zero Config as a whole is an error.
 //
-// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1).
+// LR, Eps and WeightDecay lie in [0, [math.MaxFloat32]], Beta1 and Beta2 in [0, 1). What a program
+// has in float32 it passes as it is, float64(beta1): see [docs/COMING-FROM.md], which also has the
+// Configs of other Adams.
+//
+// [docs/COMING-FROM.md]: https://github.com/fusedadam/adam/blob/main/docs/COMING-FROM.md
 type Config struct {
 	LR          float64 // learning rate; 0 moves the moments only
 	Beta1       float64 // decay rate of the first moment (mean of the gradients)
@@ -67,6 +77,9 @@ type Config struct {
 	AMSGrad bool
 	// Maximize ascends: the gradient is negated before anything else. Decay is not.
 	Maximize bool
+	// EpsUncorrected adds Eps to √v and not to √v̂, which is √v/√(1-Beta2^t): the ε̂ of section 2
+	// of Kingma & Ba 2015, and the epsilon of Keras and TensorFlow.
+	EpsUncorrected bool
 }
 
 // Default returns the defaults of torch.optim.Adam: LR 1e-3, betas 0.9 and 0.999, Eps 1e-8, no
@@ -80,6 +93,14 @@ func Default() Config {
 func DefaultW() Config {
 	c := Default()
 	c.WeightDecay, c.Decoupled = 1e-2, true
+	return c
+}
+
+// DefaultKeras returns the defaults of keras.optimizers.Adam, which is also TensorFlow's: LR 1e-3,
+// betas 0.9 and 0.999, Eps 1e-7 with EpsUncorrected, no decay.
+func DefaultKeras() Config {
+	c := Default()
+	c.Eps, c.EpsUncorrected = 1e-7, true
 	return c
 }
 
@@ -140,7 +161,7 @@ func NewState(n int, c Config) *State {
 	if c.AMSGrad {
 		k = 3
 	}
-	m := moments(n, k)
+	m := moments[float32](n, k)
 	s := &State{M: m[0], V: m[1]}
 	if c.AMSGrad {
 		s.VMax = m[2]
@@ -163,14 +184,14 @@ func (s *State) Step(p, g []float32, c Config) error {
 		x = s.VMax
 	}
 	if len(g) != n || len(m) != n || len(v) != n || c.AMSGrad && len(x) != n {
-		return lengthError(n, len(g), len(m), len(v), len(x), c.AMSGrad)
+		return lengthError[float32](n, len(g), len(m), len(v), len(x), c.AMSGrad)
 	}
 	at := [...]uintptr{address(p), address(g), address(m), address(v), address(x)}
 	if overlap(at[0], at[1], n) || overlap(at[0], at[2], n) || overlap(at[0], at[3], n) ||
 		overlap(at[1], at[2], n) || overlap(at[1], at[3], n) || overlap(at[2], at[3], n) ||
 		c.AMSGrad && (overlap(at[0], at[4], n) || overlap(at[1], at[4], n) ||
 			overlap(at[2], at[4], n) || overlap(at[3], at[4], n)) {
-		return overlapError(at, n)
+		return overlapError[float32](at, n)
 	}
 	if s.T == math.MaxUint64 {
 		return fmt.Errorf("%w: T = %d", ErrSteps, s.T)
@@ -182,12 +203,15 @@ func (s *State) Step(p, g []float32, c Config) error {
 	return nil
 }
 
-func lengthError(p, g, m, v, x int, amsgrad bool) error {
+// float is the type of the elements of a tensor.
+type float interface{ float32 | float64 }
+
+func lengthError[F float](p, g, m, v, x int, amsgrad bool) error {
 	vmax := ""
 	if amsgrad {
 		vmax = fmt.Sprintf(", VMax %d", x)
 		if x == 0 {
-			vmax += fmt.Sprintf(" (AMSGrad needs State.VMax = make([]float32, %d))", p)
+			vmax += fmt.Sprintf(" (AMSGrad needs VMax = make([]%T, %d))", F(0), p)
 		}
 	}
 	return fmt.Errorf("%w: p %d, g %d, M %d, V %d%s", ErrLength, p, g, m, v, vmax)
@@ -195,17 +219,18 @@ func lengthError(p, g, m, v, x int, amsgrad bool) error {
 
 // address returns where the elements of s lie. Errors speak of addresses and not of slices, so that
 // the caller's arrays need not escape to the heap.
-func address(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+func address[F float](s []F) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
 
-// overlap reports whether n elements at a and n at b share memory.
+// overlap reports whether n float32 at a and n at b share memory.
 func overlap(a, b uintptr, n int) bool { return a-b < 4*uintptr(n) || b-a < 4*uintptr(n) }
 
 // overlapError names the first two of the slices that overlap.
-func overlapError(at [5]uintptr, n int) error {
+func overlapError[F float](at [5]uintptr, n int) error {
+	words := n * int(unsafe.Sizeof(F(0))/4)
 	names := [...]string{"p", "g", "M", "V", "VMax"}
 	for j, b := range at {
 		for i, a := range at[:j] {
-			if overlap(a, b, n) {
+			if overlap(a, b, words) {
 				return fmt.Errorf("%w: %s at %#x and %s at %#x, %d elements each",
 					ErrOverlap, names[i], a, names[j], b, n)
 			}

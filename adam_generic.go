@@ -34,6 +34,20 @@ func stepGeneric(p, g, m, v, x []float32, c *coeffs) {
 	}
 }
 
+// stepRunsGeneric steps the elements of each run. The gradients of all runs stand in g, one after
+// the other.
+func stepRunsGeneric(p, g, m, v, x []float32, runs []run, c *coeffs) {
+	for _, r := range runs {
+		part := x
+		if c.amsgrad {
+			part = x[r.from:r.to]
+		}
+		n := r.to - r.from
+		stepGeneric(p[r.from:r.to], g[:n], m[r.from:r.to], v[r.from:r.to], part, c)
+		g = g[n:]
+	}
+}
+
 // The small kernels, of what else a step of many tensors does with a tile.
 
 // partialSums of a tile: element i belongs to sum i mod 32.

@@ -19,7 +19,7 @@ var exercised = map[string]int{}
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	for name := range strings.SplitSeq(os.Getenv("ADAM_TEST_REQUIRE"), ",") {
+	for _, name := range strings.Split(os.Getenv("ADAM_TEST_REQUIRE"), ",") {
 		if name != "" && exercised[name] == 0 && code == 0 {
 			fmt.Printf("FAIL: ADAM_TEST_REQUIRE names kernel %q, which no test exercised; "+
 				"this CPU runs %v\n", name, Kernels())

@@ -75,6 +75,15 @@ func TestCoefficients(t *testing.T) {
 	k.set(&c, 1, 1)
 	assert.Equal(t, uint32(0x7f800000), k.live)
 	assert.False(t, k.l2, "no L2 loop without decay: 0·Inf would be NaN")
+
+	corrected := k
+	c.Eps, c.EpsUncorrected = 1e-7, true
+	k.set(&c, 1, 1)
+	corrected.eps = 1e-7
+	assert.Equal(t, corrected, k, "Eps as it is, and nothing else")
+	c.Eps = math.Nextafter(0x1p-34, 0)
+	k.set(&c, 1, 1)
+	assert.Equal(t, uint32(0xffffffff), k.live, "the same limit")
 }
 
 // One step against the same step in float64, within the bounds that docs/ARITHMETIC.md states.
@@ -123,6 +132,9 @@ func TestErrorBounds(t *testing.T) {
 					p *= 1 - c.LR*c.WeightDecay
 				}
 				d := math.Sqrt(x/q2) + c.Eps
+				if c.EpsUncorrected {
+					d = (math.Sqrt(x) + c.Eps) / math.Sqrt(q2)
+				}
 				want := p - c.LR*(m/q1)/d
 				update := c.LR / q1 / d * (math.Abs(bm) + math.Abs(cg))
 				errors := [3]float64{

@@ -18,13 +18,18 @@ var needs = func() map[string][2]string {
 		"VPAND": {"-", "avx2"}, "VPANDN": {"-", "avx2"}, "VPXOR": {"-", "avx2"},
 		"VPCMPEQD": {"-", "avx2"},
 		"VPCMPGTD": {"-", "avx2"}, "VPBROADCASTD": {"avx512f", "avx2"},
-		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
+		"VORPS": {"avx512dq", "avx"}, "VMASKMOVPS": {"-", "avx"},
+		"VBROADCASTF128": {"-", "avx"}, "VEXTRACTF128": {"-", "avx"}, "VZEROUPPER": {"-", "avx"},
 		"VXORPS": {"avx512dq", "avx"}, "VPXORD": {"avx512f", "avx512vl"},
 		"VFMADD231PD": {"avx512f", "fma"},
 		"VPTESTMD":    {"avx512f", "avx512vl"}, "KMOVW": {"avx512f", "-"},
+		"VPCMPEQQ": {"-", "avx2"}, "VPCMPGTQ": {"-", "avx2"},
+		"VPBROADCASTQ": {"avx512f", "avx2"}, "VORPD": {"avx512dq", "avx"},
+		"VMASKMOVPD": {"-", "avx"}, "VPTESTMQ": {"avx512f", "avx512vl"},
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
-		"VMINPS VCMPPS VBROADCASTSS VMOVUPD VMULPD VADDPD VCVTPS2PD") {
+		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
+		"VSQRTPD VMAXPD VCMPPD VBROADCASTSD") {
 		m[s] = [2]string{"avx512f", "avx"}
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
@@ -39,10 +44,13 @@ func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
 	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
 	kernel := map[string]string{}
-	for _, f := range []string{"step", "sumSquares", "clamp", "average"} {
+	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average"} {
 		kernel[f+"AVX512"], kernel[f+"AVX2"] = "avx512", "avx2"
 	}
-	for _, f := range readAssembly(t, "adam_amd64.s", func(string) bool { return false }) {
+	keep := func(string) bool { return false }
+	functions := readAssembly(t, "adam_amd64.s", keep)
+	functions = append(functions, readAssembly(t, "step64_amd64.s", keep)...)
+	for _, f := range functions {
 		gate := map[string]bool{"": true}
 		if strings.HasSuffix(f.name, "ontrolRegister") {
 			continue

@@ -31,20 +31,24 @@ type macro struct {
 var (
 	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
 	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*NOSPLIT,\s*\$(\d+)-\d+$`)
-	wordRE   = regexp.MustCompile(`\b[A-Za-z_]\w*`)
+	// Of the package's own macros; the others are the toolchain's.
+	includeRE = regexp.MustCompile(`^#include "(step_\w+\.h)"$`)
+	wordRE    = regexp.MustCompile(`\b[A-Za-z_]\w*`)
 )
 
 // readAssembly expands the macros of an assembly file as the Go assembler does, but for those that
 // keep says it should leave.
 func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmFunc {
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
-	source := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(string(data), "")
-	source = regexp.MustCompile(`[ \t]*\\\n`).ReplaceAllString(source, ";")
 	macros := map[string]macro{}
 	var funcs []asmFunc
-	for line := range strings.SplitSeq(source, "\n") {
-		line = strings.TrimSpace(line)
+	lines := assemblyLines(t, file)
+	for len(lines) > 0 {
+		line := strings.TrimSpace(lines[0])
+		lines = lines[1:]
+		if i := includeRE.FindStringSubmatch(line); i != nil {
+			lines = append(assemblyLines(t, i[1]), lines...)
+			continue
+		}
 		if d := defineRE.FindStringSubmatch(line); d != nil {
 			if !keep(d[1]) {
 				m := macro{body: strings.TrimSpace(d[4])}
@@ -67,7 +71,7 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 			continue
 		}
 		f := &funcs[len(funcs)-1]
-		for s := range strings.SplitSeq(expand(t, line, macros), ";") {
+		for _, s := range strings.Split(expand(t, line, macros), ";") {
 			if s = strings.TrimSpace(s); s != "" {
 				f.statements = append(f.statements, s)
 			}
@@ -75,6 +79,15 @@ func readAssembly(t *testing.T, file string, keep func(name string) bool) []asmF
 	}
 	require.NotEmpty(t, funcs, file)
 	return funcs
+}
+
+// assemblyLines returns the lines of a file without comments, a macro on one line.
+func assemblyLines(t *testing.T, file string) []string {
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	source := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(string(data), "")
+	source = regexp.MustCompile(`[ \t]*\\\n`).ReplaceAllString(source, ";")
+	return strings.Split(source, "\n")
 }
 
 // expand replaces the macros of s and those in what replaces them.
@@ -151,7 +164,8 @@ func TestFrames(t *testing.T) {
 	local := regexp.MustCompile(`\b(\w+)-(\d+)\(SP\)`)
 	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
 	seen := 0
-	for _, file := range []string{"adam_amd64.s", "adam_arm64.s",
+	for _, file := range []string{"adam_amd64.s", "step64_amd64.s", "adam_arm64.s",
+		"step64_arm64.s",
 		"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"} {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			// owner[i] is the variable with the byte i below the top
@@ -204,7 +218,8 @@ func TestEncodings(t *testing.T) {
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
-	for _, file := range []string{"adam_arm64.s", "internal/roofline/roofline_arm64.s"} {
+	for _, file := range []string{"adam_arm64.s", "step64_arm64.s",
+		"internal/roofline/roofline_arm64.s"} {
 		byHand := func(name string) bool {
 			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
 		}
@@ -215,10 +230,11 @@ func TestEncodings(t *testing.T) {
 				assert.NotContains(t, s, "WORD", "an encoding without a macro that names it")
 				if m := operation.FindStringSubmatch(s); m != nil {
 					registers := splitArgs(m[3])
-					if format := widening[m[1]]; m[2] == "2D" {
+					lanes := map[string]string{"4S": ".S4", "2D": ".D2"}[m[2]]
+					if format := widening[m[1]]; format != "" {
 						want = append(want, fmt.Sprintf(format, registers[0], registers[1]))
 					} else {
-						want = append(want, m[1]+" V"+strings.Join(registers, ".S4, V")+".S4")
+						want = append(want, m[1]+" V"+strings.Join(registers, lanes+", V")+lanes)
 					}
 					op, _, _ := strings.Cut(want[len(want)-1], " ")
 					names[op] = true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/fusedadam/adam/internal/plain"
 	"github.com/fusedadam/adam/internal/roofline"
@@ -71,6 +72,72 @@ func BenchmarkStep(b *testing.B) {
 			for range b.N {
 				roofline.Arithmetic(name, len(p))
 			}
+		})
+	}
+}
+
+// BenchmarkStep64 is BenchmarkStep of State64. A step moves 56 bytes an element.
+func BenchmarkStep64(b *testing.B) {
+	c := DefaultW()
+	words := func(s []float64) []float32 {
+		return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), 2*len(s))
+	}
+	for _, name := range Kernels() {
+		bench64(b, "kernel="+name, func(b *testing.B, p, g []float64, s *State64) {
+			defer selection.Use(selection.Use(name))
+			b.ResetTimer()
+			for range b.N {
+				if err := s.Step(p, g, c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	bench64(b, "kernel=plain", func(b *testing.B, p, g []float64, s *State64) {
+		b.ResetTimer()
+		for i := range b.N {
+			plain.Step64(p, g, s.M, s.V, i+1, c.LR, c.Beta1, c.Beta2, c.Eps, c.WeightDecay)
+		}
+	})
+	for _, name := range Kernels() {
+		bench64(b, "ceiling=traffic/kernel="+name,
+			func(b *testing.B, p, g []float64, s *State64) {
+				b.ResetTimer()
+				for range b.N {
+					roofline.Traffic(name, words(p), words(g), words(s.M), words(s.V))
+				}
+			})
+		bench64(b, "ceiling=prefetched-traffic/kernel="+name,
+			func(b *testing.B, p, g []float64, s *State64) {
+				b.ResetTimer()
+				for range b.N {
+					roofline.TrafficPrefetched(name, words(p), words(g), words(s.M), words(s.V))
+				}
+			})
+		bench64(b, "ceiling=arithmetic/kernel="+name,
+			func(b *testing.B, p, g []float64, s *State64) {
+				b.ResetTimer()
+				for range b.N {
+					roofline.Arithmetic64(name, len(p))
+				}
+			})
+	}
+}
+
+func bench64(b *testing.B, name string, f func(b *testing.B, p, g []float64, s *State64)) {
+	for _, n := range benchSizes {
+		b.Run(name+"/n="+sizeName(n), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 2))
+			p, s := make([]float64, n), NewState64(n, Config{})
+			g := make([]float64, n+apart/2)[apart/2:]
+			for i := range p {
+				p[i], g[i] = r.NormFloat64(), r.NormFloat64()*1e-3
+			}
+			clear(s.M) // the first touch of a page is the system's time
+			clear(s.V)
+			b.SetBytes(56 * int64(n))
+			f(b, p, g, s)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/param")
 		})
 	}
 }

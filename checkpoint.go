@@ -115,6 +115,7 @@ func (c *Config) saved() checkpoint.Config {
 	return checkpoint.Config{
 		LR: c.LR, Betas: [2]float64{c.Beta1, c.Beta2}, Eps: c.Eps, WeightDecay: c.WeightDecay,
 		Decoupled: c.Decoupled, AMSGrad: c.AMSGrad, Maximize: c.Maximize,
+		EpsUncorrected: c.EpsUncorrected,
 	}
 }
 
@@ -122,5 +123,6 @@ func configOf(c checkpoint.Config) Config {
 	return Config{
 		LR: c.LR, Beta1: c.Betas[0], Beta2: c.Betas[1], Eps: c.Eps, WeightDecay: c.WeightDecay,
 		Decoupled: c.Decoupled, AMSGrad: c.AMSGrad, Maximize: c.Maximize,
+		EpsUncorrected: c.EpsUncorrected,
 	}
 }

@@ -19,8 +19,12 @@ import (
 func FuzzLoad(f *testing.F) {
 	file := saved(f, newSmall(f))
 	plain := saved(f, newSaved(f, Options{}, smallConfigs(), smallTensors))
+	uncorrected := newSmall(f)
+	uncorrected.Groups[0].Config.EpsUncorrected = true
+	keras := saved(f, uncorrected)
 	for flags := range byte(32) {
 		f.Add(file, flags)
+		f.Add(keras, flags)
 		f.Add(plain, flags)
 		f.Add(file[:len(file)-1], flags)
 		f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"), flags)

@@ -227,7 +227,8 @@ func TestCheckpointResumes(t *testing.T) {
 					Maximize: kind&2 != 0}
 				a.WeightDecay, a.Decoupled = []float64{0, 0.1, 0.1}[kind%3], kind%3 == 2
 				b := Config{LR: 0.1 + 0.2, Beta1: 0.85, Beta2: 1.0 / 3, Eps: 1e-30,
-					WeightDecay: 0.01, Decoupled: !a.Decoupled, AMSGrad: !a.AMSGrad}
+					WeightDecay: 0.01, Decoupled: !a.Decoupled, AMSGrad: !a.AMSGrad,
+					EpsUncorrected: kind&4 != 0}
 				scale := []float64{1, 1e3 / 3.0}[kind/12]
 				testResume(t, options, [2]Config{a, b}, scale, combinations%5)
 				combinations++
@@ -548,7 +549,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(8 * n)
-			for b.Loop() {
+			for range b.N {
 				require.NoError(b, c.f())
 			}
 		})

@@ -53,7 +53,7 @@ type coeffs struct {
 	b1, c1 float32 // Beta1, 1-Beta1
 	b2, c2 float32 // Beta2, 1-Beta2
 	alpha  float32 // LR with both bias corrections
-	eps    float32 // Eps with the second moment's bias correction
+	eps    float32 // Eps with the second moment's bias correction, unless EpsUncorrected
 	kappa  float32 // decoupled weight decay: parameters shrink by this factor
 	live   uint32  // a moment m with bits(m)&live == 0 is stored as +0
 
@@ -64,7 +64,7 @@ type coeffs struct {
 const exponent = 0x7f800000
 
 // Eps from which a subnormal moment cannot matter, so that it is stored as zero: √v of a subnormal
-// v is below 2^-63 and vanishes beside ε.
+// v is below 2^-63 and vanishes beside ε, the more so where ε is not multiplied by q ≤ 1.
 const flushEps = 1.0 / (1 << 34)
 
 // set computes the scalars of step t (1 for the first), with scale as the multiplier of the
@@ -77,25 +77,34 @@ func (k *coeffs) set(c *Config, t uint64, scale float64) {
 // stand in float64(…), or some compilers fuse them, and no function of package math is used but
 // Sqrt: the bits are the same on every architecture.
 func (k *coeffs) compute(c *Config, t uint64, scale float64) {
-	b1t, b2t := power(c.Beta1, t), power(c.Beta2, t)
-	q := math.Sqrt(1 - b2t)
+	alpha, eps, kappa := corrected(c, 1-power(c.Beta1, t), 1-power(c.Beta2, t))
 	k.b1, k.c1 = float32(c.Beta1), float32(1-c.Beta1)
 	k.b2, k.c2 = float32(c.Beta2), float32(1-c.Beta2)
-	k.alpha = float32(c.LR * q / (1 - b1t))
-	k.eps = float32(c.Eps * q)
+	k.alpha, k.eps, k.kappa = float32(alpha), float32(eps), float32(kappa)
 	k.l2 = !c.Decoupled && c.WeightDecay != 0
 	k.lambda = float32(c.WeightDecay)
 	k.amsgrad = c.AMSGrad
-	k.s, k.kappa, k.live = float32(scale), 1, 0xffffffff
+	k.s, k.live = float32(scale), 0xffffffff
 	if c.Maximize {
 		k.s = -k.s
-	}
-	if c.Decoupled {
-		k.kappa = float32(1 - float64(c.LR*c.WeightDecay))
 	}
 	if c.Eps >= flushEps {
 		k.live = exponent
 	}
+}
+
+// corrected computes α, ε and κ from the bias corrections q1 = 1-Beta1^t and q2 = 1-Beta2^t.
+func corrected(c *Config, q1, q2 float64) (alpha, eps, kappa float64) {
+	q := math.Sqrt(q2)
+	kappa = 1
+	if c.Decoupled {
+		kappa = 1 - float64(c.LR*c.WeightDecay)
+	}
+	eps = c.Eps * q
+	if c.EpsUncorrected {
+		eps = c.Eps
+	}
+	return c.LR * q / q1, eps, kappa
 }
 
 // power returns β^t by binary exponentiation, least significant bit first, in plain float64
@@ -133,6 +142,10 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 	}
 	stepTile(p, g, m, v, x, c)
 }
+
+// A run is a part of a tensor: the elements from one index on, to before another. The field offsets
+// reach the assembly through go_asm.h.
+type run struct{ from, to int }
 
 // block is the number of elements that the small kernels in assembly work in. What remains of a
 // slice goes through one more block of its own, so that all arithmetic is the kernel's.

@@ -48,6 +48,22 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 	}
 }
 
+// stepRuns is stepTile of runs.
+//
+//go:noinline
+func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
+	p0, g0, m0 := unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m)
+	v0, x0, r0, k := unsafe.SliceData(v), unsafe.SliceData(x), unsafe.SliceData(runs), len(runs)
+	switch active {
+	case avx512:
+		stepRunsAVX512(p0, g0, m0, v0, x0, r0, k, c)
+	case avx2:
+		stepRunsAVX2(p0, g0, m0, v0, x0, r0, k, c)
+	default:
+		stepRunsGeneric(p, g, m, v, x, runs, c)
+	}
+}
+
 // stepAVX512 does what stepGeneric does, for n elements at each pointer: any n ≥ 0, any alignment;
 // x is read and written with c.amsgrad only.
 //
@@ -58,6 +74,40 @@ func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 //
 //go:noescape
 func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
+
+// stepRunsAVX512 does what stepRunsGeneric does.
+//
+//go:noescape
+func stepRunsAVX512(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+
+//go:noescape
+func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+
+// stepTile64 is stepTile of float64.
+//
+//go:noinline
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+	p0, g0, m0 := unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m)
+	v0, x0, n := unsafe.SliceData(v), unsafe.SliceData(x), len(p)
+	switch active {
+	case avx512:
+		step64AVX512(p0, g0, m0, v0, x0, n, c)
+	case avx2:
+		step64AVX2(p0, g0, m0, v0, x0, n, c)
+	default:
+		stepGeneric64(p, g, m, v, x, c)
+	}
+}
+
+// step64AVX512 does what stepGeneric64 does, in the same way as stepAVX512.
+//
+//go:noescape
+func step64AVX512(p, grad, m, v, x *float64, n int, c *coeffs64)
+
+// step64AVX2 is step64AVX512 in AVX2.
+//
+//go:noescape
+func step64AVX2(p, grad, m, v, x *float64, n int, c *coeffs64)
 
 // The small kernels, for whole blocks.
 

@@ -29,11 +29,45 @@ func stepTile(p, g, m, v, x []float32, c *coeffs) {
 		unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
 }
 
+// stepRuns is stepTile of runs.
+//
+//go:noinline
+func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
+	if active != neon {
+		stepRunsGeneric(p, g, m, v, x, runs, c)
+		return
+	}
+	stepRunsNEON(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m),
+		unsafe.SliceData(v), unsafe.SliceData(x), unsafe.SliceData(runs), len(runs), c)
+}
+
 // stepNEON does what stepGeneric does, for n elements at each pointer: any n ≥ 0, any alignment of
 // 4 bytes; x is read and written with c.amsgrad only.
 //
 //go:noescape
 func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
+
+// stepRunsNEON does what stepRunsGeneric does.
+//
+//go:noescape
+func stepRunsNEON(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+
+// stepTile64 is stepTile of float64.
+//
+//go:noinline
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+	if active != neon {
+		stepGeneric64(p, g, m, v, x, c)
+		return
+	}
+	step64NEON(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m),
+		unsafe.SliceData(v), unsafe.SliceData(x), len(p), c)
+}
+
+// step64NEON does what stepGeneric64 does, in the same way as stepNEON.
+//
+//go:noescape
+func step64NEON(p, grad, m, v, x *float64, n int, c *coeffs64)
 
 // The small kernels, for whole blocks.
 

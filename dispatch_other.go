@@ -6,7 +6,12 @@ import "github.com/fusedadam/adam/internal/selection"
 
 var assembled []selection.Kernel
 
-func stepTile(p, g, m, v, x []float32, c *coeffs) { stepGeneric(p, g, m, v, x, c) }
+func stepTile(p, g, m, v, x []float32, c *coeffs)     { stepGeneric(p, g, m, v, x, c) }
+func stepTile64(p, g, m, v, x []float64, c *coeffs64) { stepGeneric64(p, g, m, v, x, c) }
+
+func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
+	stepRunsGeneric(p, g, m, v, x, runs, c)
+}
 
 func sumSquaresBlocks(g []float32, sums *partialSums) { sumSquaresGeneric(g, sums) }
 func clampBlocks(d, g []float32, s, limit float32)    { clampGeneric(d, g, s, limit) }

@@ -32,7 +32,7 @@ func chosen(t *testing.T, env ...string) (string, []string) {
 	child.Env = append(child.Env, env...)
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for line := range strings.Lines(string(out)) {
+	for _, line := range strings.Split(string(out), "\n") {
 		if _, list, ok := strings.Cut(strings.TrimSpace(line), "kernels: "); ok {
 			fields := strings.Fields(list)
 			return fields[0], fields[1:]
@@ -118,7 +118,8 @@ func TestScalars(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for range 3000 {
 		c := Config{LR: r.Float64() / 10, Beta1: r.Float64(), Beta2: 1 - r.Float64()/100,
-			Eps: r.Float64() / 1e6, WeightDecay: r.Float64(), Decoupled: r.IntN(4) > 0}
+			Eps: r.Float64() / 1e6, WeightDecay: r.Float64(), Decoupled: r.IntN(4) > 0,
+			EpsUncorrected: r.IntN(4) == 0}
 		n, scale := 1+r.Uint64N(5000), r.Float64()
 		one := b(1)
 		q := b(0).Sqrt(sub(one, pow(c.Beta2, n)))
@@ -132,6 +133,9 @@ func TestScalars(t *testing.T) {
 		}
 		if c.Decoupled {
 			want.kappa = f32(sub(one, mul(b(c.LR), b(c.WeightDecay))))
+		}
+		if c.EpsUncorrected {
+			want.eps = f32(b(c.Eps))
 		}
 		if c.Eps < flushEps {
 			want.live = 0xffffffff

@@ -41,45 +41,6 @@ func ExampleOptimizer_Regroup() {
 	// Output: 11 11 1
 }
 
-// Tensors are unfrozen when their turn comes.
-func ExampleOptimizer_Regroup_unfreeze() {
-	lower, upper := tensor("lower", 4), tensor("upper", 4)
-	opt := newOptimizer(upper)
-	defer opt.Close()
-	gently := adam.Default()
-	gently.LR /= 10
-	if err := opt.Regroup(
-		adam.Group{Config: gently, Params: []adam.Param{lower}},
-		adam.Group{Config: adam.Default(), Params: []adam.Param{upper}}); err != nil {
-		panic(err)
-	}
-	step(opt)
-	fmt.Println(opt.State("lower").T, opt.State("upper").T)
-	// Output: 1 11
-}
-
-// A tensor that has been pruned or has grown is a new one. To keep the moments of the elements that
-// stay, give it a State.
-func ExampleOptimizer_Regroup_prune() {
-	opt := newOptimizer(tensor("w", 6))
-	defer opt.Close()
-	old, p := opt.State("w"), opt.Groups[0].Params[0]
-	keep := []int{0, 2, 4}
-	pruned := tensor("w", len(keep))
-	pruned.State = adam.NewState(len(keep), opt.Groups[0].Config)
-	pruned.State.T = old.T
-	for i, k := range keep {
-		pruned.Value[i], pruned.State.M[i], pruned.State.V[i] = p.Value[k], old.M[k], old.V[k]
-	}
-	group := adam.Group{Config: opt.Groups[0].Config, Params: []adam.Param{pruned}}
-	if err := opt.Regroup(group); err != nil {
-		panic(err)
-	}
-	step(opt)
-	fmt.Println(len(opt.State("w").M), opt.State("w").T)
-	// Output: 3 11
-}
-
 // The norm is known before the step, which may be left out.
 func ExampleOptimizer_Norm() {
 	opt := newOptimizer(tensor("w", 4))

@@ -53,6 +53,10 @@ func TestFault(t *testing.T) {
 		s := NewState(1024, Default())
 		faults(t, func() { _ = s.Step(readOnly(t, 1024), make([]float32, 1024), Default()) })
 		assert.Zero(t, s.T)
+		s64, words := NewState64(512, Default()), readOnly(t, 1024)
+		p64 := unsafe.Slice((*float64)(unsafe.Pointer(&words[0])), 512)
+		faults(t, func() { _ = s64.Step(p64, make([]float64, 512), Default()) })
+		assert.Zero(t, s64.T)
 	})
 }
 

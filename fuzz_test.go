@@ -22,24 +22,30 @@ func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
 	if r.IntN(2) == 0 {
 		c = operands.Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(),
 			Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
-			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0}
+			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0,
+			EpsUncorrected: r.IntN(2) == 0}
 	}
 	o := operands.New(r, n, operands.Offsets(r), operands.Kinds[r.IntN(len(operands.Kinds))].Value)
 	o.T = (math.MaxUint64 - 10) >> r.IntN(65)
 	return c, o
 }
 
-// FuzzStep compares every kernel with the generic one over some steps.
+// FuzzStep compares every kernel with the generic one over some steps, of float32 and of float64.
 func FuzzStep(f *testing.F) {
 	for i, n := range boundaries {
 		f.Add(n, uint8(3), uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, n uint16, steps uint8, seed uint64) {
 		c, o := drawn(int(n)%(tile+100), seed)
+		r := rand.New(rand.NewPCG(seed, 2))
+		o64 := operands.New(r, int(n)%(tile64+100), operands.Offsets(r),
+			operands.Kinds64[r.IntN(len(operands.Kinds64))].Value)
+		o64.T = o.T
 		for _, name := range Kernels() {
 			exercised[name]++
 			before := selection.Use(name)
 			check(t, o.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
+			check64(t, o64.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
 			selection.Use(before)
 		}
 	})
@@ -80,10 +86,12 @@ func FuzzConfig(f *testing.F) {
 	f.Add(1e-3, 1.0, 0.999, 1e-8, 0.01, uint8(3), uint8(1), uint8(58))
 	f.Add(inf, -1.0, 0.0, 0.0, 0.0, uint8(5), uint8(0), uint8(87))
 	f.Add(0.0, 0.0, 0.0, 0.0, 0.0, uint8(4), uint8(0), uint8(116))
+	f.Add(1e-3, 0.9, 0.999, 1e-7, 0.0, uint8(8), uint8(0), uint8(0))
 	f.Add(3e38, 0.0, math.Nextafter(1, 0), 3e38, 3e38, uint8(0), uint8(0), uint8(254))
 	f.Fuzz(func(t *testing.T, lr, beta1, beta2, eps, decay float64, flags, shorter, which uint8) {
 		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay,
-			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0}
+			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0,
+			EpsUncorrected: flags&8 != 0}
 		o := operands.New(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{},
 			operands.Normal)
 		s := o.Slices()[which%5]
@@ -92,11 +100,11 @@ func FuzzConfig(f *testing.F) {
 			*s = *o.Slices()[which/5%5]
 		}
 		T := o.T
-		var before [5][]uint32
+		var before [5][]uint64
 		for i, b := range o.Blocks() {
 			before[i] = operands.Bits(b)
 		}
-		err := makeStep(&o.State, o.P, o.G, operands.Config(c))
+		err := makeStep(&o.StateOf, o.P, o.G, operands.Config(c))
 		if (c.Validate() != nil) != errors.Is(err, ErrConfig) {
 			t.Fatalf("Validate: %v, Step: %v", c.Validate(), err)
 		}

@@ -1,10 +1,14 @@
 module github.com/fusedadam/adam
 
-go 1.26.0
+go 1.23
 
 require (
-	github.com/stretchr/testify v1.12.1
-	golang.org/x/sys v0.49.0
+	github.com/stretchr/testify v1.8.0
+	golang.org/x/sys v0.1.0
 )
 
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
+require (
+	github.com/davecgh/go-spew v1.1.1 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
+)

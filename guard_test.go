@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -79,6 +80,81 @@ func TestSmallKernelsGuardPages(t *testing.T) {
 					copy(b[from:], o.G)
 					o.P, o.G = a[from:from+n], b[from:from+n]
 					compareSmall(t, o, want, i, 0.25)
+				}
+			}
+		})
+	}
+}
+
+// As TestGuardPages, of float64.
+func TestGuardPages64(t *testing.T) {
+	const most = operands.Longest
+	for _, atEnd := range []bool{true, false} {
+		var edge [5][]float64
+		for i := range edge {
+			words := guarded(t, 2*most, atEnd)
+			edge[i] = unsafe.Slice((*float64)(unsafe.Pointer(&words[0])), most)
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				c := operands.Variants[variant].Config
+				for n := range most + 1 {
+					o := operands.New(r, n, [5]int{}, operands.Normal64)
+					want := o.Clone([5]int{})
+					for i, s := range o.Slices() {
+						place := edge[i][:n]
+						if atEnd {
+							place = edge[i][most-n:]
+						}
+						copy(place, *s)
+						*s = place
+					}
+					err := o.Compare(want, makeStep64, makeGenericStep64, c)
+					require.NoError(t, err, "n = %d", n)
+				}
+			}
+		})
+	}
+}
+
+// As TestGuardPages: the first and the last row of a table, and their gradients.
+func TestGuardPagesOfRows(t *testing.T) {
+	const n = 4 // rows
+	for _, atEnd := range []bool{true, false} {
+		var edge [5][]float32
+		for i := range edge {
+			edge[i] = guarded(t, n*operands.Longest, atEnd)
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, variant := range []int{0, 2, 3, 4} { // plain, L2, AMSGrad, both
+				c := operands.Variants[variant].Config
+				for width := 1; width <= operands.Longest; width++ {
+					for _, rows := range [][]int32{{0, 3}, {2, 3, 0}} {
+						o := operands.New(r, n*width, [5]int{}, operands.Normal)
+						o.G = o.G[:len(rows)*width]
+						want := o.Clone([5]int{})
+						want.G = o.G
+						for i, s := range o.Slices() {
+							place := edge[i][:len(*s)]
+							if atEnd {
+								place = edge[i][len(edge[i])-len(*s):]
+							}
+							copy(place, *s)
+							*s = place
+						}
+						step := func(s *operands.State, p, g []float32, c operands.Config) error {
+							return (*State)(s).StepRows(p, width, rows, g, Config(c))
+						}
+						generic := func(s *operands.State, p, g []float32,
+							c operands.Config) error {
+							defer selection.Use(selection.Use(selection.Generic))
+							return step(s, p, g, c)
+						}
+						require.NoError(t, o.Compare(want, step, generic, c), "width %d, rows %v",
+							width, rows)
+					}
 				}
 			}
 		})

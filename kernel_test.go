@@ -76,7 +76,8 @@ func TestIndependenceOfSlicing(t *testing.T) {
 // The bits of a long computation, on this and on every other machine: kernels, architectures and
 // compilers may not change them. A NaN counts as one number, whatever its payload.
 func TestSameBitsOnEveryMachine(t *testing.T) {
-	const want = 0x4d5dc1df8c506cbc
+	// after so many of the variants: those that were first have the digest that they always had
+	want := map[int]uint64{12: 0x4d5dc1df8c506cbc, 14: 0x38f9c0a6c24cfeb1}
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		// of no function that could differ: bits, in half of the cases of moderate size
@@ -88,7 +89,7 @@ func TestSameBitsOnEveryMachine(t *testing.T) {
 			return math.Float32frombits(b)
 		}
 		digest := crc64.New(crc64.MakeTable(crc64.ECMA))
-		for _, variant := range operands.Variants {
+		for i, variant := range operands.Variants {
 			for _, n := range []int{1, 77, 500} {
 				o := operands.New(r, n, [5]int{}, value)
 				o.T = r.Uint64() >> (20 + r.IntN(44))
@@ -103,9 +104,11 @@ func TestSameBitsOnEveryMachine(t *testing.T) {
 					}
 				}
 			}
-		}
-		if got := digest.Sum64(); got != want {
-			t.Errorf("digest %#x, want %#x", got, uint64(want))
+			if k := i + 1; want[k] != 0 || k == len(operands.Variants) {
+				if got := digest.Sum64(); got != want[k] {
+					t.Errorf("digest of %d variants %#x, want %#x", k, got, want[k])
+				}
+			}
 		}
 	})
 }

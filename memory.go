@@ -8,11 +8,10 @@ import (
 )
 
 // moments returns k slices of n zeros each, laid out for the speed of a step.
-func moments(n, k int) [][]float32 {
-	const (
-		line = 64 / 4   // floats in a cache line
-		page = 4096 / 4 // floats after which the sets of an L1 cache recur
-	)
+func moments[F float](n, k int) [][]F {
+	size := int(unsafe.Sizeof(F(0)))
+	line := 64 / size   // elements in a cache line
+	page := 4096 / size // elements after which the sets of an L1 cache recur
 	// All moments share one block, and each begins on a cache line. Large slices of Go begin on a
 	// page, so parameters and gradients usually are at offset 0 of one. The moments of large
 	// tensors begin skew, 2·skew and 3·skew further: equal offsets would meet in one set of the L1
@@ -26,9 +25,9 @@ func moments(n, k int) [][]float32 {
 		}
 		start, stride = skew, (n+page-1)&^(page-1)+skew
 	}
-	block := make([]float32, start+k*stride+line)
-	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
-	s := make([][]float32, k)
+	block := make([]F, start+k*stride+line)
+	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / size
+	s := make([][]F, k)
 	for i := range s {
 		from := start + i*stride
 		s[i] = block[from : from+n : from+n]

@@ -39,15 +39,19 @@ func newOptimizer(t testing.TB, o Options, groups ...Group) *Optimizer {
 func methods(t testing.TB, o *Optimizer) map[string]func() error {
 	path := filepath.Join(t.TempDir(), "checkpoint")
 	return map[string]func() error{
-		"Step":     func() error { _, err := o.Step(); return err },
-		"Norm":     func() error { _, err := o.Norm(); return err },
-		"ZeroGrad": func() error { return o.ZeroGrad() },
-		"Regroup":  func() error { return o.Regroup() },
-		"Save":     func() error { return o.Save(new(bytes.Buffer)) },
-		"SaveFile": func() error { return o.SaveFile(path) },
-		"Load":     func() error { return o.Load(new(bytes.Buffer)) },
-		"LoadFile": func() error { return o.LoadFile(path) },
-		"Close":    func() error { return o.Close() },
+		"Step":       func() error { _, err := o.Step(); return err },
+		"Norm":       func() error { _, err := o.Norm(); return err },
+		"ZeroGrad":   func() error { return o.ZeroGrad() },
+		"Regroup":    func() error { return o.Regroup() },
+		"Add":        func() error { return o.Add(0, Param{}) },
+		"Remove":     func() error { return o.Remove("a") },
+		"Grow":       func() error { return o.Grow("a", make([]float32, 10), nil) },
+		"SetWorkers": func() error { return o.SetWorkers(2) },
+		"Save":       func() error { return o.Save(new(bytes.Buffer)) },
+		"SaveFile":   func() error { return o.SaveFile(path) },
+		"Load":       func() error { return o.Load(new(bytes.Buffer)) },
+		"LoadFile":   func() error { return o.LoadFile(path) },
+		"Close":      func() error { return o.Close() },
 	}
 }
 

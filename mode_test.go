@@ -136,6 +136,49 @@ func TestModeOfStep(t *testing.T) {
 	})
 }
 
+func TestModeOfStep64(t *testing.T) {
+	tiny := func(r *rand.Rand, n int) []float64 {
+		s := make([]float64, n)
+		for i := range s {
+			s[i] = r.NormFloat64() * math.Exp2(-float64(r.IntN(1075)))
+		}
+		return s
+	}
+	eachMode(t, func(t *testing.T, m floatModeCase) {
+		r := rand.New(rand.NewPCG(3, 9))
+		for _, n := range lengths {
+			for variant := range 8 {
+				c := Config{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-200, WeightDecay: 0.03,
+					Decoupled: variant&1 != 0, AMSGrad: variant&2 != 0}
+				if variant&4 != 0 {
+					c.Eps = 1e-8
+				}
+				p, g := tiny(r, n), tiny(r, n)
+				s := &State64{T: 6, M: tiny(r, n), V: tiny(r, n), VMax: tiny(r, n)}
+				for i, v := range s.V {
+					s.V[i] = v * v
+				}
+				want := &State64{T: 6, M: slices.Clone(s.M), V: slices.Clone(s.V),
+					VMax: slices.Clone(s.VMax)}
+				wantP := slices.Clone(p)
+				require.NoError(t, want.Step(wantP, g, c))
+				left := in(m.register, func() { _ = s.Step(p, g, c) })
+				require.Equal(t, m.register, left, "%s, %d elements: the mode left", m.words, n)
+				require.Equal(t, want.T, s.T)
+				for i, pair := range [][2][]float64{{wantP, p}, {want.M, s.M}, {want.V, s.V},
+					{want.VMax, s.VMax}} {
+					for j, w := range pair[0] {
+						if math.Float64bits(w) != math.Float64bits(pair[1][j]) {
+							t.Fatalf("%s, variant %d, slice %d: element %d of %d is %x, want %x",
+								m.words, variant, i, j, n, pair[1][j], w)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestModeOfSmallKernels(t *testing.T) {
 	eachMode(t, func(t *testing.T, m floatModeCase) {
 		r := rand.New(rand.NewPCG(4, 9))
@@ -161,12 +204,17 @@ func TestModeOfScalars(t *testing.T) {
 		for range 200 {
 			c := Config{LR: math.Exp2(-150 * r.Float64()), Beta1: r.Float64(), Beta2: r.Float64(),
 				Eps: math.Exp2(-150 * r.Float64()), WeightDecay: r.Float64()}
-			c.Decoupled = r.IntN(2) == 0
+			c.Decoupled, c.EpsUncorrected = r.IntN(2) == 0, r.IntN(4) == 0
 			var want, got coeffs
 			t1, scale := 1+r.Uint64N(50), r.Float64()
 			want.set(&c, t1, scale)
 			left := in(m.register, func() { got.set(&c, t1, scale) })
 			require.Equal(t, want, got, "%+v in %s", c, m.words)
+			require.Equal(t, m.register, left, "the mode afterwards")
+			var want64, got64 coeffs64
+			want64.set(&c, t1, scale)
+			left = in(m.register, func() { got64.set(&c, t1, scale) })
+			require.Equal(t, want64, got64, "%+v in %s", c, m.words)
 			require.Equal(t, m.register, left, "the mode afterwards")
 		}
 	}
@@ -320,4 +368,27 @@ func TestModeOfThreads(t *testing.T) {
 			assert.NoError(t, err, "%s in %s: %s", name, m.words, strings.TrimSpace(string(out)))
 		}
 	}
+}
+
+func TestModeOfStepRows(t *testing.T) {
+	eachMode(t, func(t *testing.T, m floatModeCase) {
+		r := rand.New(rand.NewPCG(5, 9))
+		rows := []int32{3, 1, 2, 0}
+		for _, width := range lengths {
+			n := 5 * width
+			c := Config{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-30, AMSGrad: true}
+			p, g := tiny(r, n), tiny(r, 4*width)
+			s := State{T: 3, M: tiny(r, n), V: squared(tiny(r, n)), VMax: tiny(r, n)}
+			want := State{T: 3, M: slices.Clone(s.M), V: slices.Clone(s.V),
+				VMax: slices.Clone(s.VMax)}
+			q := slices.Clone(p)
+			require.NoError(t, want.StepRows(q, width, rows, g, c))
+			left := in(m.register, func() { require.NoError(t, s.StepRows(p, width, rows, g, c)) })
+			require.Equal(t, m.register, left, "%s, width %d: the mode left", m.words, width)
+			for i, pair := range [][2][]float32{{q, p}, {want.M, s.M}, {want.V, s.V},
+				{want.VMax, s.VMax}} {
+				sameBits(t, pair[0], pair[1], m.words, ", width ", width, ", slice ", i)
+			}
+		}
+	})
 }

@@ -34,9 +34,10 @@ var (
 // exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value and Grad.
 type Optimizer struct {
 	// Groups are copies of those given to [New]. Configs may change between steps, and Value and
-	// Grad may be other slices. To add, remove or reorder tensors, use [Optimizer.Regroup].
+	// Grad may be other slices. For other tensors use [Optimizer.Add], [Optimizer.Remove],
+	// [Optimizer.Grow] or [Optimizer.Regroup].
 	Groups []Group
-	// Options may change between steps, all but Workers.
+	// Options may change between steps, all but Workers: see [Optimizer.SetWorkers].
 	Options Options
 	// GradScale is the factor by which the gradients were multiplied (loss scaling, or the number
 	// of backward passes that were added up). A step divides them by it. The default is 1.
@@ -53,8 +54,7 @@ type Optimizer struct {
 	workers int         // Options.Workers as given to New
 	checked Options     // the last valid Options
 	model
-	pool    *pool.Pool
-	cleanup runtime.Cleanup
+	pool    *hired
 	pass    pass
 	scratch [][]float32 // a tile for each worker, with MaxValue
 	clampBy float32     // multiplier of the gradients before they are clamped
@@ -110,43 +110,21 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 	return o, nil
 }
 
-// Regroup makes groups the tensors of o, as New does: to unfreeze, add, remove, reorder or resize
-// tensors, or to put them into other groups. A tensor that o has under the same name and with the
-// same number of elements keeps its T, moments and average, unless Param.State or Param.EMA give it
-// others. Others begin anew, and those that are not in groups are forgotten. T, GradScale, Options
-// and Metadata stay. For an addition, give it append(slices.Clone(o.Groups), more).
-//
-// On an error, which is one of [New] or [ErrClosed], nothing has changed.
-func (o *Optimizer) Regroup(groups ...Group) error {
-	if err := o.enter(); err != nil {
-		return err
-	}
-	defer o.leave()
-	if o.pool.Closed() {
-		return ErrClosed
-	}
-	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
-	if err := fresh.arrange(groups, o); err != nil {
-		return err
-	}
-	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
-	if workers := o.crew(); workers != o.pool.Workers() {
-		o.cleanup.Stop()
-		o.pool.Close()
-		o.hire()
-	}
-	return nil
-}
-
 // arrange gives o the groups, with the states of the tensors that before has as well.
 func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
 	o.Groups, o.index = slices.Clone(groups), map[string]int{}
 	owners := map[*State]string{}
 	for i, g := range groups {
 		o.Groups[i].Params = slices.Clone(g.Params)
-		for _, p := range g.Params {
+		for j, p := range g.Params {
+			if p.Name == "" {
+				p.Name = fmt.Sprintf("%d.%d", i, j)
+				o.Groups[i].Params[j].Name = p.Name
+			}
 			if _, ok := o.index[p.Name]; ok || !utf8.ValidString(p.Name) {
-				return fmt.Errorf("%w: name %q is not unique or not UTF-8", ErrParams, p.Name)
+				return fmt.Errorf("%w: name %q is not unique or not UTF-8: give Groups[%d]."+
+					"Params[%d] another (without one it is \"%d.%d\")",
+					ErrParams, p.Name, i, j, i, j)
 			}
 			if owner, ok := owners[p.State]; ok && p.State != nil {
 				return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, p.Name)
@@ -202,7 +180,7 @@ func (t *tensor) allocate(amsgrad, average bool) {
 	if k == 0 {
 		return
 	}
-	s := moments(t.n, k)
+	s := moments[float32](t.n, k)
 	if t.State == nil {
 		t.State = &State{M: s[0], V: s[1]}
 		if amsgrad {
@@ -223,10 +201,15 @@ func (o *Optimizer) crew() int {
 	return max(1, min(workers, o.grid.elements/pool.Share))
 }
 
+// hired is the pool of an optimizer. Only the optimizer refers to it, so that its finalizer runs
+// when the optimizer is forgotten. A finalizer of the optimizer would not if that is part of a
+// cycle: of a struct, say, that has the optimizer and one of its States.
+type hired struct{ *pool.Pool }
+
 // hire starts the workers.
 func (o *Optimizer) hire() {
-	o.pool = pool.New(o.crew())
-	o.cleanup = runtime.AddCleanup(o, (*pool.Pool).Close, o.pool)
+	o.pool = &hired{pool.New(o.crew())}
+	runtime.SetFinalizer(o.pool, (*hired).Close)
 }
 
 // enter begins the work of a method, which ends with leave. It fails if another goroutine is in
@@ -483,8 +466,12 @@ func (o *Optimizer) furnish() {
 		}
 	}
 	if o.Options.MaxValue > 0 {
-		for len(o.scratch) < o.crew() {
-			o.scratch = append(o.scratch, moments(tile, 1)[0])
+		workers := o.crew()
+		if o.pool != nil { // crew may be another by now
+			workers = o.pool.Workers()
+		}
+		for len(o.scratch) < workers {
+			o.scratch = append(o.scratch, moments[float32](tile, 1)[0])
 		}
 	}
 }
@@ -498,8 +485,8 @@ func (o *Optimizer) checkConfigs() error {
 			return err
 		}
 		if o.Options.Workers != o.workers {
-			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New, "+
-				"after which it is fixed", ErrConfig, o.Options.Workers, o.workers)
+			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New: "+
+				"call SetWorkers(%[2]d)", ErrConfig, o.Options.Workers, o.workers)
 		}
 		o.checked = o.Options
 	}
@@ -515,7 +502,7 @@ func (o *Optimizer) checkConfigs() error {
 // eachTensor calls f for all tensors in the order of Groups. It checks that Groups hold the tensors
 // given to New or Regroup.
 func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) error {
-	const regroup = "use Regroup to add, remove or reorder tensors"
+	const regroup = "use Add, Remove or Regroup for other tensors"
 	i := 0
 	for j := range o.Groups {
 		g := &o.Groups[j]
@@ -529,7 +516,7 @@ func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) erro
 			i++
 			if len(p.Value) != t.n {
 				return fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
-					"use Regroup to resize a tensor", ErrLength, t.name, t.n, len(p.Value))
+					"use Grow or Regroup to resize a tensor", ErrLength, t.name, t.n, len(p.Value))
 			}
 			if p.State != t.given || t.lent && address(p.EMA) != address(t.average) {
 				return fmt.Errorf("%w: %q has another State or EMA than in New: "+

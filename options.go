@@ -4,7 +4,10 @@ import "fmt"
 
 // Param is a parameter tensor, of any shape, as a flat slice.
 type Param struct {
-	Name  string    // unique among all groups: the key in checkpoints
+	// Name is unique among all groups: the key in checkpoints. A tensor without one is given the
+	// name "group.index", as in "0.3", in Optimizer.Groups, and keeps it. In the next run it is the
+	// same as long as the order of the tensors is.
+	Name  string
 	Value []float32 // the parameters, which a step updates in place
 	// Grad is the gradient, one per parameter. It may be another slice in every step. A tensor
 	// whose Grad is nil is not stepped.
@@ -30,8 +33,9 @@ type Group struct {
 type Options struct {
 	// Workers is the number of goroutines that share a step, the caller's included: 0 means
 	// GOMAXPROCS, which respects a container's CPU quota, and 1 the caller's alone. Small steps
-	// never leave it. The bits of the result do not depend on it. After [New] it is fixed: another
-	// number is an error. Between steps a helper spins for some 70 µs before it sleeps.
+	// never leave it. The bits of the result do not depend on it. After [New] only
+	// [Optimizer.SetWorkers] changes it: another number here is an error. Between steps a helper
+	// spins for some 70 µs before it sleeps.
 	Workers int
 
 	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together:

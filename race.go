@@ -9,15 +9,27 @@ import (
 
 // The race detector does not see into assembly: raceRead and raceWrite tell it what a step touches.
 
-func raceRead(s []float32) {
+func raceRead[F float](s []F) {
 	if len(s) > 0 {
-		runtime.RaceReadRange(unsafe.Pointer(&s[0]), 4*len(s))
+		runtime.RaceReadRange(unsafe.Pointer(&s[0]), len(s)*int(unsafe.Sizeof(s[0])))
 	}
 }
 
-func raceWrite(s []float32) {
+func raceWrite[F float](s []F) {
 	if len(s) > 0 {
-		runtime.RaceWriteRange(unsafe.Pointer(&s[0]), 4*len(s))
+		runtime.RaceWriteRange(unsafe.Pointer(&s[0]), len(s)*int(unsafe.Sizeof(s[0])))
+	}
+}
+
+// raceRows tells the detector what a step of rows touches.
+func raceRows(p, g, m, v, x []float32, width int, rows []int32) {
+	raceRead(g)
+	for _, r := range rows {
+		for _, s := range [][]float32{p, m, v, x} {
+			if len(s) > 0 {
+				raceWrite(s[int(r)*width:][:width])
+			}
+		}
 	}
 }
 

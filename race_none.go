@@ -2,7 +2,9 @@
 
 package adam
 
-func raceRead([]float32)  {}
-func raceWrite([]float32) {}
+func raceRead[F float]([]F)  {}
+func raceWrite[F float]([]F) {}
+
+func raceRows(_, _, _, _, _ []float32, _ int, _ []int32) {}
 
 func (o *Optimizer) raceHooks() {}

@@ -15,9 +15,36 @@ func TestStepOnLocalArrays(t *testing.T) {
 		assert.Zero(t, testing.AllocsPerRun(100, func() {
 			var p, g, m, v [16]float32
 			s := State{M: m[:], V: v[:]}
-			if s.Step(p[:], g[:], c) != nil {
+			if s.Step(p[:], g[:], c) != nil || Step(s.T+1, p[:], g[:], m[:], v[:], c) != nil {
 				t.Fail()
 			}
 		}))
+		assert.Zero(t, testing.AllocsPerRun(100, func() {
+			var p, g, m, v [16]float64
+			s := State64{M: m[:], V: v[:]}
+			if s.Step(p[:], g[:], c) != nil || Step64(s.T+1, p[:], g[:], m[:], v[:], c) != nil {
+				t.Fail()
+			}
+		}))
+	})
+}
+
+// So do those of a step of rows. Rows in ascending order allocate nothing, others not in every
+// step.
+func TestStepRowsOnLocalArrays(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		for _, c := range []Config{Default(), {WeightDecay: 1, AMSGrad: true}} {
+			for _, rows := range [][3]int32{{0, 1, 5}, {2, 7, 15}, {15, 3, 4}} {
+				assert.Zero(t, testing.AllocsPerRun(100, func() {
+					var p, m, v, x [64]float32
+					var g [12]float32
+					rows := rows
+					s := State{M: m[:], V: v[:], VMax: x[:]}
+					if s.StepRows(p[:], 4, rows[:], g[:], c) != nil {
+						t.Fail()
+					}
+				}), "%v", rows)
+			}
+		}
 	})
 }

@@ -5,9 +5,11 @@ package adam
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -16,15 +18,28 @@ import (
 // though it cannot see into assembly: whoever writes what the other reads or writes.
 func TestRaceIsReported(t *testing.T) {
 	if shared := os.Getenv("ADAM_TEST_RACE"); shared != "" {
-		race(shared)
+		if step, shared, _ := strings.Cut(shared, " "); step == "State).Step" {
+			race(shared, func(s *operands.State, p, g []float32, c Config) error {
+				return (*State)(s).Step(p, g, c)
+			})
+		} else {
+			race(shared, func(s *operands.StateOf[float64], p, g []float64, c Config) error {
+				return (*State64)(s).Step(p, g, c)
+			})
+		}
 		return
 	}
 	for _, kernel := range Kernels() {
-		for _, shared := range []string{"p", "M", "V", "VMax", "p=g", "g", "none"} {
-			t.Run(kernel+"/"+shared, func(t *testing.T) {
+		for i, shared := range []string{"p", "M", "V", "VMax", "p=g", "g", "none",
+			"p", "M", "V", "VMax", "p=g", "g", "none"} {
+			step := "State).Step"
+			if i >= 7 {
+				step = "State64).Step"
+			}
+			t.Run(kernel+"/"+step+"/"+shared, func(t *testing.T) {
 				child := exec.Command(os.Args[0], "-test.run=^TestRaceIsReported$")
-				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+shared, "ADAM_KERNEL="+kernel,
-					"ADAM_TEST_REQUIRE=")
+				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+step+" "+shared,
+					"ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
 				out, err := child.CombinedOutput()
 				if shared == "g" || shared == "none" { // both only read it
 					require.NoError(t, err, "%s", out)
@@ -32,7 +47,7 @@ func TestRaceIsReported(t *testing.T) {
 				}
 				require.Error(t, err)
 				assert.Contains(t, string(out), "DATA RACE")
-				assert.Contains(t, string(out), "adam.(*State).Step")
+				assert.Contains(t, string(out), "adam.(*"+step)
 			})
 		}
 	}
@@ -82,25 +97,30 @@ func raceOptimizers(t *testing.T, shared string) {
 		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"},
 			Group{Default(), []Param{p}})
 		require.NoError(t, err)
-		both.Go(func() {
+		both.Add(1)
+		go func() {
+			defer both.Done()
 			for range 100 {
 				if _, err := o.Step(); err != nil {
 					panic(err)
 				}
 			}
-		})
+		}()
 	}
 	both.Wait()
 }
 
 // race steps two States beside each other that share what the name says.
-func race(shared string) {
+func race[F float](shared string, step func(*operands.StateOf[F], []F, []F, Config) error) {
 	const n = 100
 	c := Config{LR: 1, AMSGrad: true}
-	states := [2]*State{NewState(n, c), NewState(n, c)}
-	var p, g [2][]float32
+	var states [2]operands.StateOf[F]
+	var p, g [2][]F
 	for i := range 2 {
-		p[i], g[i] = make([]float32, n), make([]float32, n)
+		s := &states[i]
+		for _, f := range []*[]F{&p[i], &g[i], &s.M, &s.V, &s.VMax} {
+			*f = make([]F, n)
+		}
 	}
 	switch shared {
 	case "p":
@@ -120,11 +140,13 @@ func race(shared string) {
 	for range 100 {
 		var both sync.WaitGroup
 		for i := range 2 {
-			both.Go(func() {
-				if err := states[i].Step(p[i], g[i], c); err != nil {
+			both.Add(1)
+			go func() {
+				defer both.Done()
+				if err := step(&states[i], p[i], g[i], c); err != nil {
 					panic(err)
 				}
-			})
+			}()
 		}
 		both.Wait()
 	}

@@ -92,6 +92,9 @@ func (t *reference) update(s, maxValue float32) {
 	b1t, b2t := 1-naivePower(c.Beta1, t.t), 1-naivePower(c.Beta2, t.t)
 	b1, c1, b2, c2 := float32(c.Beta1), float32(1-c.Beta1), float32(c.Beta2), float32(1-c.Beta2)
 	alpha, eps := float32(c.LR*math.Sqrt(b2t)/b1t), float32(c.Eps*math.Sqrt(b2t))
+	if c.EpsUncorrected {
+		eps = float32(c.Eps)
+	}
 	kappa := float32(1)
 	if c.Decoupled {
 		kappa = float32(1 - float64(c.LR*c.WeightDecay))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"testing"
 
@@ -93,6 +94,7 @@ func TestRegroupErrors(t *testing.T) {
 
 // An optimizer that grows gets workers, one that shrinks loses them.
 func TestRegroupWorkers(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would end those of a forgotten pool
 	o := newOptimizer(t, Options{Workers: 4}, Group{Config: Default(),
 		Params: someTensors(10, "a")})
 	goroutines(t, 0)

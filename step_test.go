@@ -26,12 +26,12 @@ func TestDefaults(t *testing.T) {
 // nothing.
 func refuse(t *testing.T, o *operands.Operands, c Config, want error, parts ...string) {
 	t.Helper()
-	var before [5][]uint32
+	var before [5][]uint64
 	for i, s := range o.Slices() {
 		before[i] = operands.Bits(*s)
 	}
 	T := o.T
-	err := makeStep(&o.State, o.P, o.G, operands.Config(c))
+	err := makeStep(&o.StateOf, o.P, o.G, operands.Config(c))
 	require.ErrorIs(t, err, want)
 	for _, part := range parts {
 		assert.Contains(t, err.Error(), part)
@@ -92,7 +92,7 @@ func TestBadLengths(t *testing.T) {
 			refuse(t, o, amsgrad, ErrLength, "p "+map[bool]string{true: "", false: "20"}[i == 0],
 				name+" ")
 			if name == "VMax" {
-				require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())),
+				require.NoError(t, makeStep(&o.StateOf, o.P, o.G, operands.Config(Default())),
 					"VMax is of no concern without AMSGrad")
 			}
 		}
@@ -100,7 +100,7 @@ func TestBadLengths(t *testing.T) {
 	o := normal(20)
 	o.VMax = nil
 	refuse(t, o, amsgrad, ErrLength,
-		"p 20, g 20, M 20, V 20, VMax 0 (AMSGrad needs State.VMax = make([]float32, 20))")
+		"p 20, g 20, M 20, V 20, VMax 0 (AMSGrad needs VMax = make([]float32, 20))")
 	o = normal(20)
 	o.G = o.G[:3]
 	refuse(t, o, Default(), ErrLength, "p 20, g 3, M 20, V 20")
@@ -118,7 +118,7 @@ func TestOverlap(t *testing.T) {
 				*o.Slices()[j] = block[n+d : 2*n+d]
 				refuse(t, o, c, ErrOverlap, operands.Names[j]+" at", operands.Names[i]+" at")
 				if i == 4 {
-					assert.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())),
+					assert.NoError(t, makeStep(&o.StateOf, o.P, o.G, operands.Config(Default())),
 						"VMax is of no concern without AMSGrad")
 				}
 			}
@@ -127,7 +127,7 @@ func TestOverlap(t *testing.T) {
 				o := normal(n)
 				*o.Slices()[i] = block[n : 2*n]
 				*o.Slices()[j] = block[n+d : 2*n+d]
-				assert.NoError(t, makeStep(&o.State, o.P, o.G,
+				assert.NoError(t, makeStep(&o.StateOf, o.P, o.G,
 					operands.Config(Config{AMSGrad: true})))
 			}
 		}
@@ -137,7 +137,7 @@ func TestOverlap(t *testing.T) {
 func TestStepCounterEnds(t *testing.T) {
 	o := normal(20)
 	o.T = math.MaxUint64 - 1
-	require.NoError(t, makeStep(&o.State, o.P, o.G, operands.Config(Default())))
+	require.NoError(t, makeStep(&o.StateOf, o.P, o.G, operands.Config(Default())))
 	require.Equal(t, uint64(math.MaxUint64), o.T)
 	refuse(t, o, Default(), ErrSteps, "18446744073709551615")
 }

@@ -56,11 +56,30 @@ func TestGoroutines(t *testing.T) {
 	assert.Equal(t, 1, small.pool.Workers())
 	small.Close()
 
-	forgotten, err := New(Options{Workers: 3}, Group{Default(), params()})
+	// Three that are forgotten: one in a struct that it refers to, one that has hired anew.
+	plain, err := New(Options{Workers: 3}, Group{Default(), params()})
 	require.NoError(t, err)
-	_, err = forgotten.Step()
+	var trainer struct {
+		*Optimizer
+		State
+	}
+	trainer.State = *NewState(len(big), Default())
+	held := params()
+	held[0].State = &trainer.State
+	trainer.Optimizer, err = New(Options{Workers: 3}, Group{Default(), held})
 	require.NoError(t, err)
-	goroutines(t, 2)
+	regrouped, err := New(Options{Workers: 3}, Group{Default(), params()})
+	require.NoError(t, err)
+	require.NoError(t, regrouped.Regroup(Group{Default(), []Param{{Name: "a", Value: big[:1]}}}))
+	goroutines(t, 4)
+	require.NoError(t, regrouped.Regroup(Group{Default(), params()}))
+	goroutines(t, 6)
+	forgotten := []*Optimizer{plain, trainer.Optimizer, regrouped}
+	for _, o := range forgotten {
+		_, err = o.Step()
+		require.NoError(t, err)
+	}
+	goroutines(t, 6)
 	runtime.KeepAlive(forgotten)
 	for range 3 {
 		runtime.GC()

@@ -353,7 +353,9 @@ func TestPure(t *testing.T) {
 	shared := samples()
 	var wg sync.WaitGroup
 	for g := range uint64(4) {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			r := rand.New(rand.NewPCG(3, g))
 			for range 20_000 {
 				i, step := r.IntN(len(shared)), r.IntN(steps)
@@ -362,7 +364,7 @@ func TestPure(t *testing.T) {
 					return
 				}
 			}
-		})
+		}()
 	}
 	wg.Wait()
 

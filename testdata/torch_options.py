@@ -1,5 +1,5 @@
 # Steps of real PyTorch with clipping, loss scaling and a moving average, or a long run whose
-# parameters are stored now and then, for torch_options_test.go:
+# parameters are stored now and then, for torch_options_test.go and step64_exact_test.go:
 #
 #   torch_options.py < input > output, both JSON; exit 77 without torch
 import json
@@ -13,14 +13,15 @@ except ImportError as e:
 
 torch.set_num_threads(1)
 case = json.load(sys.stdin)
-params = [torch.nn.Parameter(torch.tensor(p, dtype=torch.float32)) for p in case["params"]]
+dtype = torch.float64 if case.get("float64") else torch.float32
+params = [torch.nn.Parameter(torch.tensor(p, dtype=dtype)) for p in case["params"]]
 kind = torch.optim.Adam if case.get("l2") else torch.optim.AdamW
 optimizer = kind(params, lr=case["lr"], weight_decay=case["decay"],
                  amsgrad=case.get("amsgrad", False))
 average, norms, stored = [p.detach().clone() for p in params], [], []
 for step, grads in enumerate(case["grads"]):
     for p, g in zip(params, grads):
-        p.grad = torch.tensor(g, dtype=torch.float32) / case["scale"]
+        p.grad = torch.tensor(g, dtype=dtype) / case["scale"]
     if case.get("max_norm"):
         norms.append(float(torch.nn.utils.clip_grad_norm_(params, case["max_norm"])))
     if case.get("max_value"):

@@ -237,6 +237,7 @@ func validate(c checkpoint.Config) error {
 	err := adam.Config{
 		LR: c.LR, Beta1: c.Betas[0], Beta2: c.Betas[1], Eps: c.Eps, WeightDecay: c.WeightDecay,
 		Decoupled: c.Decoupled, AMSGrad: c.AMSGrad, Maximize: c.Maximize,
+		EpsUncorrected: c.EpsUncorrected,
 	}.Validate()
 	if errors.Is(err, adam.ErrConfig) {
 		return badConfig(strings.TrimPrefix(err.Error(), adam.ErrConfig.Error()+": "))

@@ -177,6 +177,8 @@ func TestToRefused(t *testing.T) {
 		want   string
 	}{
 		{func(o *adam.Optimizer) { o.State("b").T = 1<<24 + 1 }, `"b" has made 16777217 steps`},
+		{func(o *adam.Optimizer) { o.Groups[1].Config = adam.Config{EpsUncorrected: true} },
+			"group 1 has EpsUncorrected"},
 		{func(o *adam.Optimizer) { o.Metadata = words{"param_groups": ""} },
 			`metadata "param_groups"`},
 		{func(o *adam.Optimizer) { o.Metadata = words{"torch.shapes": "1"} },

@@ -22,7 +22,8 @@ import (
 // [FromTorch] has left in Metadata, where names and sizes are still the same; other tensors have
 // one dimension.
 //
-// Torch has no place for Optimizer.T, GradScale and the moving averages. A checkpoint that has both
+// Torch has no place for Optimizer.T, GradScale and the moving averages, and none for
+// Config.EpsUncorrected, which is an error. A checkpoint that has both
 // groups with decoupled weight decay and groups with another one is for two optimizers, or for
 // torch.optim.Adam from 2.7 on, which has it as an option of the group; the metadata optimizer is
 // "Adam and AdamW" then.
@@ -103,6 +104,10 @@ func (f *file) torch(words map[string]string, report *Report) ([]safetensors.Met
 	saved := []map[string]any{} // not null
 	for i := range f.groups {
 		g := &f.groups[i]
+		if g.config.EpsUncorrected {
+			return nil, nil, fmt.Errorf("group %d has EpsUncorrected, and torch always corrects "+
+				"its eps", i)
+		}
 		if len(g.names) > 0 {
 			g.options = options[g.names[0]]
 		}

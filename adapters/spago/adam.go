@@ -98,7 +98,11 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	}
 	var others sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(tensors), elements/share) - 1 {
-		others.Go(work)
+		others.Add(1)
+		go func() {
+			defer others.Done()
+			work()
+		}()
 	}
 	work()
 	others.Wait()

@@ -1,6 +1,6 @@
 module github.com/fusedadam/adam/adapters/spago
 
-go 1.26.0
+go 1.23
 
 require (
 	github.com/fusedadam/adam v0.0.0
@@ -9,7 +9,7 @@ require (
 
 require (
 	github.com/google/flatbuffers v23.5.26+incompatible // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.1.0 // indirect
 )
 
 replace github.com/fusedadam/adam => ../..

@@ -18,14 +18,12 @@ import (
 )
 
 // asSpago returns the Config with which step t, 1 for the first, is that of spago's Adam with
-// Config c whose IncExample is called once after each step.
+// Config c whose IncExample is called once after each step. Without decay it is the same for all t.
 func asSpago(c spagoadam.Config, t float64) adam.Config {
-	q := math.Sqrt(1 - math.Pow(c.Beta2, t))
-	return adam.Config{
-		LR: c.StepSize, Beta1: c.Beta1, Beta2: c.Beta2,
-		Eps:         c.Epsilon / q,
-		WeightDecay: c.Lambda * q / (1 - math.Pow(c.Beta1, t)), Decoupled: true,
-	}
+	config := plainly(c, t)
+	config.EpsUncorrected = true
+	config.WeightDecay *= math.Sqrt(1-math.Pow(c.Beta2, t)) / (1 - math.Pow(c.Beta1, t))
+	return config
 }
 
 // asUncounted is asSpago where IncExample is never called: spago's Adam then takes all steps with

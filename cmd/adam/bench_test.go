@@ -12,14 +12,17 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	loops "github.com/fusedadam/adam/internal/plain"
 )
 
 func TestBenchTable(t *testing.T) {
 	out := mustRun(t, strings.Fields("bench -kernels generic -sizes 16 -models mlp -time 1ms")...)
-	for _, want := range []string{
-		"\nelements  kernel ", "\n16        generic ", " plain ",
-		"\nMLP 784-128-10, 4 tensors  generic ",
-	} {
+	wants := []string{"\nelements  kernel ", "\n16        generic ", " plain ",
+		"\nMLP 784-128-10, 4 tensors  generic "}
+	for _, loop := range loops.SIMD {
+		wants = append(wants, " "+loop.Name+" ")
+	}
+	for _, want := range wants {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -60,7 +63,7 @@ func TestBenchFiles(t *testing.T) {
 		"-json", "-svg", svg, "-save="+dir)
 	var r result.Result
 	err := json.NewDecoder(strings.NewReader(out)).Decode(&r)
-	if err != nil || r.Schema != result.Schema || len(r.Rows) != 8 {
+	if err != nil || r.Schema != result.Schema || len(r.Rows) != 8+2*len(loops.SIMD) {
 		t.Errorf("%v, printed %s", err, out)
 	}
 	if chart, err := os.ReadFile(svg); err != nil || !strings.Contains(string(chart), "</svg>") {

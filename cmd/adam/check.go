@@ -23,12 +23,13 @@ mode.`
 	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
-	return check(out, adam.Kernels(), verify.On, verify.OptimizerOn)
+	return check(out, adam.Kernels(), verify.On, verify.On64, verify.OptimizerOn)
 }
 
 // check compares each kernel with the generic one and with PyTorch. The error is the first
-// difference. on returns the step on a kernel, and optimizer the run of an Optimizer.
+// difference. on and on64 return the step on a kernel, and optimizer the run of an Optimizer.
 func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
+	on64 func(kernel string) operands.StepOf[float64],
 	optimizer func(kernel string) verify.Run) error {
 	mode := selection.Mode()
 	fmt.Fprintf(w, "%v, %s/%s\n", machine.This(), runtime.GOOS, runtime.GOARCH)
@@ -46,13 +47,18 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
 		}
+		wide, err := verify.AgainstGeneric64(on64(k), on64(selection.Generic))
+		if err != nil {
+			return fmt.Errorf("kernel %s of float64 differs from the generic one: %w", k, err)
+		}
 		many, err := verify.OptimizerAgainstGeneric(optimizer(k), optimizer(selection.Generic))
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
 		}
-		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments;\n"+
+		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments,\n"+
+			"           in %s steps of float64, %s parameters and moments,\n"+
 			"           and in %s steps of an Optimizer with clipping and averages\n",
-			k, group(f.Steps), group(f.Values), group(many))
+			k, group(f.Steps), group(f.Values), group(wide.Steps), group(wide.Values), group(many))
 	}
 	if len(kernels) == 1 {
 		fmt.Fprintln(w, "  no other kernel can run here")

@@ -15,11 +15,12 @@ import (
 func TestCheck(t *testing.T) {
 	var b strings.Builder
 	kernels := []string{adam.Kernels()[0]}
-	if err := check(&b, kernels, verify.On, verify.OptimizerOn); err != nil {
+	if err := check(&b, kernels, verify.On, verify.On64, verify.OptimizerOn); err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{
-		"mode: " + selection.Mode(), kernels[0] + " ", "trajectories", "All is well.",
+		"mode: " + selection.Mode(), kernels[0] + " ", "steps of float64", "trajectories",
+		"All is well.",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -38,8 +39,9 @@ func TestCheckFails(t *testing.T) {
 			return err
 		}
 	}
-	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong,
-		func(string) verify.Run { return verify.OptimizerOn(selection.Generic) })
+	right64 := func(string) operands.StepOf[float64] { return verify.On64(selection.Generic) }
+	right := func(string) verify.Run { return verify.OptimizerOn(selection.Generic) }
+	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong, right64, right)
 	const want = "kernel wrong differs from the generic one: " +
 		"config adam, normal values, step 1: p[16] of 17 = "
 	if err == nil || !strings.HasPrefix(err.Error(), want) ||
@@ -48,11 +50,32 @@ func TestCheckFails(t *testing.T) {
 	}
 }
 
+// So does one of float64.
+func TestCheckFails64(t *testing.T) {
+	right := func(string) operands.Step { return verify.On(selection.Generic) }
+	wrong64 := func(kernel string) operands.StepOf[float64] {
+		return func(s *operands.StateOf[float64], p, g []float64, c operands.Config) error {
+			err := verify.On64(selection.Generic)(s, p, g, c)
+			if kernel == "wrong" && len(p) == 5 {
+				s.M[4] = math.Nextafter(s.M[4], 9)
+			}
+			return err
+		}
+	}
+	err := check(io.Discard, []string{"wrong", selection.Generic}, right, wrong64, nil)
+	const want = "kernel wrong of float64 differs from the generic one: " +
+		"config adam, normal values, step 1: M[4] of 5 = "
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // Without this a kernel that does not run would be found to agree with whichever did.
 func TestCheckNeedsTheKernel(t *testing.T) {
 	defer func(use func(string) string) { selection.Use = use }(selection.Use)
 	selection.Use = func(string) string { return adam.Kernel() }
-	err := check(io.Discard, []string{"other", selection.Generic}, verify.On, verify.OptimizerOn)
+	err := check(io.Discard, []string{"other", selection.Generic}, verify.On, verify.On64,
+		verify.OptimizerOn)
 	want := "kernel " + adam.Kernel() + " ran in the place of other"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)

@@ -287,6 +287,9 @@ func configText(c checkpoint.Config) string {
 	if c.Maximize {
 		text += ", Maximize"
 	}
+	if c.EpsUncorrected {
+		text += ", EpsUncorrected"
+	}
 	return text
 }
 

@@ -46,6 +46,17 @@ func writeCheckpoint(t *testing.T, path string, options adam.Options) {
 	}
 }
 
+// The words for a group with all that a Config has.
+func TestConfigText(t *testing.T) {
+	c := checkpoint.Config{LR: 0.1, Betas: [2]float64{0.8, 0.99}, Eps: 1e-7, Decoupled: true,
+		AMSGrad: true, Maximize: true, EpsUncorrected: true}
+	const want = "AdamW: LR 0.1, betas 0.8 and 0.99, Eps 1e-07, WeightDecay 0, AMSGrad, " +
+		"Maximize, EpsUncorrected"
+	if got := configText(c); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // output returns what a command writes.
 func output(command func([]string, io.Writer) error, args ...string) (string, error) {
 	var out bytes.Buffer

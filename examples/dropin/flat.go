@@ -29,8 +29,7 @@ func (f *flat) before(t int, h hyper) {
 // after makes the same step. The moments stay where they are, so that whatever saves and loads them
 // goes on working.
 func (f *flat) after(t int, h hyper) error {
-	state := adam.State{T: uint64(t - 1), M: f.m, V: f.v}
-	return state.Step(f.params, f.grads, h.config())
+	return adam.Step(uint64(t), f.params, f.grads, f.m, f.v, h.config())
 }
 
 // config turns the float32 numbers of the loops into a Config: the formula is the same. The betas

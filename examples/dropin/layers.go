@@ -29,12 +29,10 @@ func (n network) after(t int, h hyper) error {
 	decay, noDecay := h.config(), h.config()
 	noDecay.WeightDecay = 0
 	for _, l := range n {
-		w, b := adam.State{T: uint64(t - 1), M: l.MW, V: l.VW},
-			adam.State{T: uint64(t - 1), M: l.MB, V: l.VB}
-		if err := w.Step(l.W, l.DW, decay); err != nil {
+		if err := adam.Step(uint64(t), l.W, l.DW, l.MW, l.VW, decay); err != nil {
 			return err
 		}
-		if err := b.Step(l.B, l.DB, noDecay); err != nil {
+		if err := adam.Step(uint64(t), l.B, l.DB, l.MB, l.VB, noDecay); err != nil {
 			return err
 		}
 	}

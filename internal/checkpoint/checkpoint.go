@@ -79,6 +79,8 @@ type Config struct {
 	Decoupled   bool       `json:"decoupled"`
 	AMSGrad     bool       `json:"amsgrad"`
 	Maximize    bool       `json:"maximize"`
+	// EpsUncorrected is of format 2, and no word of torch's.
+	EpsUncorrected bool `json:"eps_uncorrected,omitempty"`
 }
 
 // A Group is the tensors of one Config.

@@ -193,7 +193,7 @@ func (r *Reader) groups(text string, limits *Limits) error {
 	i := 0
 	return safetensors.Parse(text, func(p *safetensors.Parser) error {
 		return p.List(func() error {
-			g, err := readGroup(p, func(name string) error {
+			g, err := r.readGroup(p, func(name string) error {
 				if before, ok := groupOf[name]; ok {
 					return fmt.Errorf("%s is in group %d and in group %d", safetensors.Quote(name),
 						before, i)
@@ -228,13 +228,18 @@ func (r *Reader) groups(text string, limits *Limits) error {
 
 var (
 	groupKeys  = []string{"config", "params"}
-	configKeys = []string{"lr", "betas", "eps", "weight_decay", "decoupled", "amsgrad", "maximize"}
+	configKeys = []string{"lr", "betas", "eps", "weight_decay", "decoupled", "amsgrad", "maximize",
+		"eps_uncorrected"}
 )
 
-func readGroup(p *safetensors.Parser, check func(name string) error) (g Group, err error) {
+// needed is the number of configKeys that every config has, and those of format 1 alone.
+const needed = 7
+
+func (r *Reader) readGroup(p *safetensors.Parser, check func(name string) error) (
+	g Group, err error) {
 	return g, p.Object(groupKeys, func(key string) (err error) {
 		if key == "config" {
-			g.Config, err = readConfig(p)
+			g.Config, err = r.readConfig(p)
 			return err
 		}
 		return p.List(func() error {
@@ -250,8 +255,12 @@ func readGroup(p *safetensors.Parser, check func(name string) error) (g Group, e
 	})
 }
 
-func readConfig(p *safetensors.Parser) (c Config, err error) {
-	return c, p.Object(configKeys, func(key string) (err error) {
+func (r *Reader) readConfig(p *safetensors.Parser) (c Config, err error) {
+	keys := configKeys
+	if r.Format == 1 {
+		keys = keys[:needed]
+	}
+	return c, p.ObjectOf(keys, needed, func(key string) (err error) {
 		switch key {
 		case "lr":
 			c.LR, err = p.Float()
@@ -267,6 +276,8 @@ func readConfig(p *safetensors.Parser) (c Config, err error) {
 			c.AMSGrad, err = p.Bool()
 		case "maximize":
 			c.Maximize, err = p.Bool()
+		case "eps_uncorrected":
+			c.EpsUncorrected, err = p.Bool()
 		}
 		return err
 	})

@@ -73,8 +73,14 @@ func Encode(info *Info, data []Data) ([]byte, error) {
 	return EncodeHead(metadata, data)
 }
 
-// format returns 2 where the file has metadata of the user, or averages of some tensors only.
+// format returns 2 where the file has metadata of the user, averages of some tensors only, or an
+// EpsUncorrected.
 func format(info *Info, data []Data) int {
+	for i := range info.Groups {
+		if info.Groups[i].Config.EpsUncorrected {
+			return 2
+		}
+	}
 	var count [Pieces]int
 	for i := range data {
 		if p, _, ok := ParseKey(data[i].Name); ok {

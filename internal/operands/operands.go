@@ -9,29 +9,39 @@ import (
 	"unsafe"
 )
 
-// Config and State have the fields of adam.Config and adam.State, to and from which they convert:
-// the tests of package adam use this package, so that it cannot import adam.
+// Config and StateOf have the fields of adam.Config, adam.State and adam.State64, to and from which
+// they convert: the tests of package adam use this package, so that it cannot import adam.
 type (
 	Config struct {
 		LR, Beta1, Beta2, Eps, WeightDecay float64
 
-		Decoupled, AMSGrad, Maximize bool
+		Decoupled, AMSGrad, Maximize, EpsUncorrected bool
 	}
-	State struct {
+	StateOf[F Float] struct {
 		T          uint64
-		M, V, VMax []float32
+		M, V, VMax []F
 	}
+	State = StateOf[float32]
 )
 
-// Step makes one step of package adam.
-type Step func(s *State, p, g []float32, c Config) error
+// Float is the type of an element.
+type Float interface{ float32 | float64 }
 
-// Operands are the slices of a step, each in a block of its own between canaries.
-type Operands struct {
-	P, G []float32
-	State
-	blocks [5][]float32
-}
+// StepOf makes one step of package adam.
+type (
+	StepOf[F Float] func(s *StateOf[F], p, g []F, c Config) error
+	Step            = StepOf[float32]
+)
+
+// Of are the slices of a step, each in a block of its own between canaries.
+type (
+	Of[F Float] struct {
+		P, G []F
+		StateOf[F]
+		blocks [5][]F
+	}
+	Operands = Of[float32]
+)
 
 // Names of the slices, in the order of [Operands.Slices].
 var Names = [5]string{"p", "g", "M", "V", "VMax"}
@@ -39,17 +49,42 @@ var Names = [5]string{"p", "g", "M", "V", "VMax"}
 // canaries is their number on either side of a slice.
 const canaries = 32
 
-func canary(i int) float32 { return math.Float32frombits(0x7fc0c0de + uint32(i)) }
+// canary returns a NaN of its own for each i.
+func canary[F Float](i int) F {
+	return fromBits[F](0x7fc0c0de+uint32(i), 0x7ff8c0dec0dec0de+uint64(i))
+}
+
+// fromBits returns the float32 or the float64 with these bits.
+func fromBits[F Float](b32 uint32, b64 uint64) (x F) {
+	switch p := any(&x).(type) {
+	case *float32:
+		*p = math.Float32frombits(b32)
+	case *float64:
+		*p = math.Float64frombits(b64)
+	}
+	return x
+}
+
+// bits returns the bits of x; a conversion to float64 would change those of a signalling NaN.
+func bits[F Float](x *F) uint64 {
+	switch p := any(x).(type) {
+	case *float32:
+		return uint64(math.Float32bits(*p))
+	case *float64:
+		return math.Float64bits(*p)
+	}
+	panic("operands: neither float32 nor float64")
+}
 
 // New makes operands of n values. Offsets are where the slices begin relative to a cache line, in
 // elements from 0 to 15.
-func New(r *rand.Rand, n int, offsets [5]int, value func(*rand.Rand) float32) *Operands {
-	o := room(n, offsets)
+func New[F Float](r *rand.Rand, n int, offsets [5]int, value func(*rand.Rand) F) *Of[F] {
+	o := room[F](n, offsets)
 	for i, s := range o.Slices() {
 		for j := range *s {
 			x := value(r)
 			if i >= 3 && r.IntN(8) > 0 { // mostly such second moments as occur
-				x = float32(math.Abs(float64(x)))
+				x = max(x, -x)
 			}
 			(*s)[j] = x
 		}
@@ -57,14 +92,14 @@ func New(r *rand.Rand, n int, offsets [5]int, value func(*rand.Rand) float32) *O
 	return o
 }
 
-func room(n int, offsets [5]int) *Operands {
-	o := new(Operands)
+func room[F Float](n int, offsets [5]int) *Of[F] {
+	o := new(Of[F])
 	for i, s := range o.Slices() {
-		block := make([]float32, n+2*canaries+32)
-		line := int(-uintptr(unsafe.Pointer(&block[0]))%64) / 4
+		block := make([]F, n+2*canaries+32)
+		line := int(-uintptr(unsafe.Pointer(&block[0]))%64) / int(unsafe.Sizeof(F(0)))
 		block = block[line+offsets[i]:][:n+2*canaries]
 		for j := range block {
-			block[j] = canary(j)
+			block[j] = canary[F](j)
 		}
 		o.blocks[i], *s = block, block[canaries:canaries+n:canaries+n]
 	}
@@ -77,16 +112,16 @@ func Offsets(r *rand.Rand) [5]int {
 }
 
 // Slices returns the slices in the order of Names.
-func (o *Operands) Slices() [5]*[]float32 {
-	return [5]*[]float32{&o.P, &o.G, &o.M, &o.V, &o.VMax}
+func (o *Of[F]) Slices() [5]*[]F {
+	return [5]*[]F{&o.P, &o.G, &o.M, &o.V, &o.VMax}
 }
 
 // Blocks returns the slices with their canaries.
-func (o *Operands) Blocks() [5][]float32 { return o.blocks }
+func (o *Of[F]) Blocks() [5][]F { return o.blocks }
 
 // Clone copies o to other memory with the given offsets.
-func (o *Operands) Clone(offsets [5]int) *Operands {
-	c := room(len(o.P), offsets)
+func (o *Of[F]) Clone(offsets [5]int) *Of[F] {
+	c := room[F](len(o.P), offsets)
 	c.T = o.T
 	for i, s := range c.Slices() {
 		copy(*s, *o.Slices()[i])
@@ -95,15 +130,15 @@ func (o *Operands) Clone(offsets [5]int) *Operands {
 }
 
 // Sub returns the elements of o from i to j, in the same memory.
-func (o *Operands) Sub(i, j int) *Operands {
-	return &Operands{P: o.P[i:j], G: o.G[i:j], State: State{T: o.T, M: o.M[i:j], V: o.V[i:j],
+func (o *Of[F]) Sub(i, j int) *Of[F] {
+	return &Of[F]{P: o.P[i:j], G: o.G[i:j], StateOf: StateOf[F]{T: o.T, M: o.M[i:j], V: o.V[i:j],
 		VMax: o.VMax[i:j]}}
 }
 
 // Step makes k steps.
-func (o *Operands) Step(step Step, c Config, k int) error {
+func (o *Of[F]) Step(step StepOf[F], c Config, k int) error {
 	for range k {
-		if err := step(&o.State, o.P, o.G, c); err != nil {
+		if err := step(&o.StateOf, o.P, o.G, c); err != nil {
 			return err
 		}
 	}
@@ -113,7 +148,7 @@ func (o *Operands) Step(step Step, c Config, k int) error {
 // Compare makes a step on o and one by generic on want, which has the same values, and returns an
 // error if what they have made differs in a bit, or if the step has written to the gradient or
 // beside a slice.
-func (o *Operands) Compare(want *Operands, step, generic Step, c Config) error {
+func (o *Of[F]) Compare(want *Of[F], step, generic StepOf[F], c Config) error {
 	gradient := Bits(o.G)
 	if err := o.Step(step, c, 1); err != nil {
 		return err
@@ -131,12 +166,12 @@ func (o *Operands) Compare(want *Operands, step, generic Step, c Config) error {
 }
 
 // Intact returns an error if a canary beside a slice was changed.
-func (o *Operands) Intact() error {
+func (o *Of[F]) Intact() error {
 	for i, b := range o.blocks {
 		for j := range canaries {
 			k := len(b) - 1 - j
-			if math.Float32bits(b[j]) != math.Float32bits(canary(j)) ||
-				math.Float32bits(b[k]) != math.Float32bits(canary(k)) {
+			before, behind := canary[F](j), canary[F](k)
+			if bits(&b[j]) != bits(&before) || bits(&b[k]) != bits(&behind) {
 				return fmt.Errorf("memory beside %s was changed", Names[i])
 			}
 		}
@@ -146,7 +181,7 @@ func (o *Operands) Intact() error {
 
 // Difference returns an error that names the first value in which o and want differ, nil if there
 // is none.
-func (o *Operands) Difference(want *Operands) error {
+func (o *Of[F]) Difference(want *Of[F]) error {
 	if o.T != want.T {
 		return fmt.Errorf("counter T = %d, want %d", o.T, want.T)
 	}
@@ -155,8 +190,7 @@ func (o *Operands) Difference(want *Operands) error {
 		for j, a := range *s {
 			if b := other[j]; !Same(a, b) {
 				return fmt.Errorf("%s[%d] of %d = %v (%#08x), want %v (%#08x)", Names[i], j,
-					len(o.P),
-					a, math.Float32bits(a), b, math.Float32bits(b))
+					len(o.P), a, bits(&a), b, bits(&b))
 			}
 		}
 	}
@@ -164,26 +198,26 @@ func (o *Operands) Difference(want *Operands) error {
 }
 
 // Same reports whether a and b have the same bits or are both NaN, whose payload is the CPU's.
-func Same(a, b float32) bool {
-	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+func Same[F Float](a, b F) bool {
+	return bits(&a) == bits(&b) || a != a && b != b
 }
 
 // Bits copies the bits of a slice, to prove it unchanged with [Unchanged].
-func Bits(s []float32) []uint32 {
-	b := make([]uint32, len(s))
-	for i, x := range s {
-		b[i] = math.Float32bits(x)
+func Bits[F Float](s []F) []uint64 {
+	b := make([]uint64, len(s))
+	for i := range s {
+		b[i] = bits(&s[i])
 	}
 	return b
 }
 
 // Unchanged reports whether s still has the bits.
-func Unchanged(s []float32, bits []uint32) bool { return firstOther(s, bits) < 0 }
+func Unchanged[F Float](s []F, before []uint64) bool { return firstOther(s, before) < 0 }
 
 // firstOther returns the first index at which s no longer has the bits, -1 if there is none.
-func firstOther(s []float32, bits []uint32) int {
-	for i, x := range s {
-		if math.Float32bits(x) != bits[i] {
+func firstOther[F Float](s []F, before []uint64) int {
+	for i := range s {
+		if bits(&s[i]) != before[i] {
 			return i
 		}
 	}

@@ -5,11 +5,17 @@ import (
 	"math/rand/v2"
 )
 
-// A Kind makes values of one kind.
-type Kind struct {
+// A KindOf makes values of one kind.
+type KindOf[F Float] struct {
 	Name  string
-	Value func(r *rand.Rand) float32
+	Value func(r *rand.Rand) F
 }
+
+// The kinds of values of either type.
+type (
+	Kind   = KindOf[float32]
+	Kind64 = KindOf[float64]
+)
 
 var pure = []Kind{
 	{"normal", func(r *rand.Rand) float32 { return float32(r.NormFloat64()) }},
@@ -74,6 +80,9 @@ var Variants = []Variant{
 		Eps: math.Nextafter(0x1p-34, 0)}},
 	{"betas0", Config{LR: 1e-3, Eps: 1e-8}},
 	{"lr0", Config{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Decoupled: true}},
+	{"keras", Config{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-7, EpsUncorrected: true}},
+	{"eps-uncorrected-adamw-amsgrad", Config{LR: 1e-2, Beta1: 0.8, Beta2: 0.99, Eps: 1e-6,
+		WeightDecay: 0.01, Decoupled: true, AMSGrad: true, EpsUncorrected: true}},
 }
 
 // Longest is the length up to which Lengths has every one: 4·unroll+1 of the widest kernel, which

@@ -64,3 +64,21 @@ func Arithmetic(kernel string, n int) float32 {
 	}
 	return r0 + r1
 }
+
+// Arithmetic64 is Arithmetic of float64.
+func Arithmetic64(kernel string, n int) float64 {
+	n &^= Block - 1
+	if slices.Contains(assembled, kernel) {
+		arithmetic64(kernel, n)
+		return 0
+	}
+	var r0, r1 float64
+	u, w := math.Float64bits(1.2345678e-6), math.Float64bits(1.2345678e-3)
+	for i := 0; i < n; i += 2 {
+		a0, b0 := math.Float64frombits(u+uint64(i)), math.Float64frombits(w+uint64(i))
+		a1, b1 := math.Float64frombits(u-uint64(i)), math.Float64frombits(w-uint64(i))
+		r0 = math.Sqrt(a0) + a1/b1
+		r1 = math.Sqrt(a1) + b0/a0
+	}
+	return r0 + r1
+}

@@ -21,6 +21,14 @@ func arithmetic(kernel string, n int) {
 	}
 }
 
+func arithmetic64(kernel string, n int) {
+	if kernel == "avx512" {
+		arithmetic64AVX512(n)
+	} else {
+		arithmetic64AVX2(n)
+	}
+}
+
 //go:noescape
 func trafficAVX512(p, grad, m, v *float32, n int, prefetch bool)
 
@@ -29,3 +37,5 @@ func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
 
 func arithmeticAVX512(n int)
 func arithmeticAVX2(n int)
+func arithmetic64AVX512(n int)
+func arithmetic64AVX2(n int)

@@ -99,3 +99,39 @@ loop:
 	JGT     loop
 	VZEROUPPER
 	RET
+
+// func arithmetic64AVX512(n int)
+TEXT ·arithmetic64AVX512(SB), NOSPLIT, $0-8
+	MOVQ    $0x3eb4b5b527406b12, AX // 1.2344e-6
+	MOVQ    $0x3f543a49a7e9be75, BX // 1.2346e-3
+	MOVQ    n+0(FP), R10
+	VPBROADCASTQ AX, Z0
+	VPBROADCASTQ BX, Z1
+	PCALIGN $64
+loop:
+	VSQRTPD Z0, Z2
+	VDIVPD  Z1, Z0, Z3
+	SUBQ    $8, R10
+	JGT     loop
+	VZEROUPPER
+	RET
+
+// func arithmetic64AVX2(n int)
+TEXT ·arithmetic64AVX2(SB), NOSPLIT, $0-8
+	MOVQ    $0x3eb4b5b527406b12, AX
+	MOVQ    $0x3f543a49a7e9be75, BX
+	MOVQ    n+0(FP), R10
+	MOVQ    AX, X0
+	MOVQ    BX, X1
+	VPBROADCASTQ X0, Y0
+	VPBROADCASTQ X1, Y1
+	PCALIGN $64
+loop:
+	VSQRTPD Y0, Y2
+	VDIVPD  Y1, Y0, Y3
+	VSQRTPD Y0, Y4
+	VDIVPD  Y1, Y0, Y5
+	SUBQ    $8, R10
+	JGT     loop
+	VZEROUPPER
+	RET

@@ -5,6 +5,8 @@
 // The vector operations that the Go assembler lacks, on register numbers: d = n op m.
 #define FDIV4S(m, n, d) WORD $(0x6e20fc00 | (m)<<16 | (n)<<5 | (d))
 #define FSQRT4S(n, d)   WORD $(0x6ea1f800 | (n)<<5 | (d))
+#define FDIV2D(m, n, d) WORD $(0x6e60fc00 | (m)<<16 | (n)<<5 | (d))
+#define FSQRT2D(n, d)   WORD $(0x6ee1f800 | (n)<<5 | (d))
 
 // func trafficNEON(p, grad, m, v *float32, n int): p, m and v = themselves xor grad
 TEXT ·trafficNEON(SB), NOSPLIT, $0-40
@@ -41,5 +43,20 @@ loop:
 	FSQRT4S(0, 2)
 	FDIV4S(1, 0, 3)
 	SUBS $4, R4
+	BGT  loop
+	RET
+
+// func arithmetic64NEON(n int): the same of float64
+TEXT ·arithmetic64NEON(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R4
+	MOVD $0x3eb4b5b527406b12, R0 // 1.2344e-6
+	MOVD $0x3f543a49a7e9be75, R1 // 1.2346e-3
+	VDUP R0, V0.D2
+	VDUP R1, V1.D2
+	PCALIGN $32
+loop:
+	FSQRT2D(0, 2)
+	FDIV2D(1, 0, 3)
+	SUBS $2, R4
 	BGT  loop
 	RET

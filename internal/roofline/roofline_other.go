@@ -7,3 +7,4 @@ var assembled []string
 
 func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {}
 func arithmetic(kernel string, n int)                                  {}
+func arithmetic64(kernel string, n int)                                {}

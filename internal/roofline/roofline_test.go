@@ -43,5 +43,6 @@ func TestTraffic(t *testing.T) {
 func TestArithmetic(t *testing.T) {
 	for _, kernel := range runnable() {
 		Arithmetic(kernel, 5*Block+3)
+		Arithmetic64(kernel, 5*Block+3)
 	}
 }

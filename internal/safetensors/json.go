@@ -105,6 +105,11 @@ func (p *Parser) sequence(from, to byte, element func() error) error {
 // Object reads an object and calls member at each value. With keys, these are the members that it
 // must have, and no others.
 func (p *Parser) Object(keys []string, member func(key string) error) error {
+	return p.ObjectOf(keys, len(keys), member)
+}
+
+// ObjectOf is Object with keys of which only the first must be there, as many as needed says.
+func (p *Parser) ObjectOf(keys []string, needed int, member func(key string) error) error {
 	var seen map[string]bool
 	var has uint64 // of keys
 	if keys == nil {
@@ -128,7 +133,7 @@ func (p *Parser) Object(keys []string, member func(key string) error) error {
 	if err != nil {
 		return err
 	}
-	for i, key := range keys {
+	for i, key := range keys[:needed] {
 		if has>>i&1 == 0 {
 			return p.fault("key %q is missing", key)
 		}

@@ -84,7 +84,7 @@ func FuzzDecode(f *testing.F) {
 			`"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}`,
 		`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},` +
 			`"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`,
-		`[]`, `null`, `{"a":null}`, ``,
+		`[]`, `null`, `{"a":null}`, ``, strings.Repeat("4", 400), // JSON, but no float64
 		strings.Repeat("[", 100),
 	} {
 		f.Add([]byte(s))
@@ -92,9 +92,8 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header []byte) {
 		var raw string
 		err := Parse(string(header), func(p *Parser) (err error) { raw, err = p.Raw(); return err })
-		var v any
 		if err == nil {
-			require.NoError(t, json.Unmarshal([]byte(raw), &v))
+			require.True(t, json.Valid([]byte(raw)), "%q", raw)
 		} else if known(err.Error(), "twice", "levels", "surrogate", "out of range",
 			"UTF-8") == "" {
 			require.False(t, json.Valid(header), "%v", err)

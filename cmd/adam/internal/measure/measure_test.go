@@ -3,12 +3,14 @@ package measure
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/plain"
 	"github.com/fusedadam/adam/internal/selection"
 )
 
@@ -103,7 +105,7 @@ func TestSubjects(t *testing.T) {
 	tensors := makeTensors([]int{100, 3, 70000})
 	list := subjects(adam.Kernels(), tensors)
 	// generic has one less, and there is the plain loop
-	if want := 4 * len(adam.Kernels()); len(list) != want {
+	if want := 4*len(adam.Kernels()) + len(plain.SIMD); len(list) != want {
 		t.Fatalf("%d subjects, want %d", len(list), want)
 	}
 	before := adam.Kernel()
@@ -111,8 +113,7 @@ func TestSubjects(t *testing.T) {
 		p := slices.Clone(tensors[2].p)
 		s.run(3)
 		changed := !slices.Equal(p, tensors[2].p)
-		if steps := s.series == result.Plain ||
-			slices.Contains(adam.Kernels(), s.series); changed != steps {
+		if ceiling := strings.Contains(s.series, "/"); changed == ceiling {
 			t.Errorf("%s: parameters changed: %v", s.series, changed)
 		}
 	}
@@ -133,10 +134,10 @@ func TestRun(t *testing.T) {
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
-	if len(rows) != 3*4 || tooLarge != nil || last != 1 {
+	if len(rows) != 3*(4+len(plain.SIMD)) || tooLarge != nil || last != 1 {
 		t.Fatalf("%d rows, left out %v, progress to %v", len(rows), tooLarge, last)
 	}
-	if r := rows[8]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
+	if r := rows[2*len(rows)/3]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
 		r.Tensors != 2 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}

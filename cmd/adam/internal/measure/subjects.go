@@ -42,8 +42,8 @@ func makeTensors(sizes []int) []tensor {
 	return tensors
 }
 
-// subjects are the kernels, each followed by its ceilings, and the plain loop, all on the same
-// tensors. The slow ones have fewer rounds.
+// subjects are the kernels, each followed by its ceilings, and the loops of today's programs, all
+// on the same tensors. The slow ones have fewer rounds.
 func subjects(kernels []string, tensors []tensor) []subject {
 	var list []subject
 	for _, k := range kernels {
@@ -64,13 +64,20 @@ func subjects(kernels []string, tensors []tensor) []subject {
 				every})
 		}
 	}
+	for _, loop := range plain.SIMD {
+		list = append(list, loopSubject(loop, tensors, 1))
+	}
+	return append(list, loopSubject(plain.Loop{Name: result.Plain, Step: plain.Step}, tensors, 3))
+}
+
+func loopSubject(loop plain.Loop, tensors []tensor, every int) subject {
 	steps := 0
-	return append(list, subject{result.Plain, func(times int) {
+	return subject{loop.Name, func(times int) {
 		for range times {
 			steps++
-			plainStep(tensors, steps)
+			loopStep(loop, tensors, steps)
 		}
-	}, 1, 3})
+	}, 1, every}
 }
 
 func step(kernel string, tensors []tensor, times int) {
@@ -84,9 +91,9 @@ func step(kernel string, tensors []tensor, times int) {
 	}
 }
 
-func plainStep(tensors []tensor, t int) {
+func loopStep(loop plain.Loop, tensors []tensor, t int) {
 	for _, x := range tensors {
-		plain.Step(x.p, x.g, x.s.M, x.s.V, t, float32(config.LR), float32(config.Beta1),
+		loop.Step(x.p, x.g, x.s.M, x.s.V, t, float32(config.LR), float32(config.Beta1),
 			float32(config.Beta2), float32(config.Eps), float32(config.WeightDecay))
 	}
 }

@@ -41,6 +41,8 @@ const (
 // What a Row.Series can be besides the name of a kernel; the ceilings are followed by one.
 const (
 	Plain      = "plain"
+	SIMD512    = "simd512" // the loop in Go's own vectors, if the command is built with them
+	SIMD256    = "simd256"
 	Traffic    = "traffic/"
 	Prefetched = "prefetched/" // traffic with the prefetch instructions of the kernels
 	Arithmetic = "arithmetic/"

@@ -11,7 +11,7 @@ import (
 // bytesPerParam is what a step moves: it reads p, g, M and V and writes p, M and V.
 const bytesPerParam = 28
 
-// table is the result for one kind, a line for each kernel and the plain loop.
+// table is the result for one kind, a line for each kernel and each loop of programs.
 func (r *Result) table(kind Kind) report.Table {
 	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling",
 		"speed-up"}}
@@ -24,7 +24,7 @@ func (r *Result) table(kind Kind) report.Table {
 			name = fmt.Sprintf("%s, %d tensors", it.Name, it.Tensors)
 		}
 		plain := r.Time(it, Plain)
-		for _, series := range append(slices.Clone(r.Kernels), Plain) {
+		for _, series := range append(slices.Clone(r.Kernels), SIMD512, SIMD256, Plain) {
 			ns := r.Time(it, series)
 			if ns == 0 {
 				continue

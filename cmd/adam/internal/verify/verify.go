@@ -20,6 +20,13 @@ func On(kernel string) operands.Step {
 	}
 }
 
+// On64 is On of float64.
+func On64(kernel string) operands.StepOf[float64] {
+	return func(s *operands.StateOf[float64], p, g []float64, c operands.Config) error {
+		return using(kernel, func() error { return (*adam.State64)(s).Step(p, g, adam.Config(c)) })
+	}
+}
+
 // using calls f while the kernel is in use, and sees that it is.
 func using(kernel string, f func() error) error {
 	defer selection.Use(selection.Use(kernel))
@@ -57,11 +64,21 @@ func Scope() string {
 // combination of length, configuration and kind of value, and sees that it writes to nothing else.
 // The error says where.
 func AgainstGeneric(step, generic operands.Step) (Figures, error) {
+	return against(step, generic, selection.Tile, operands.Variants, operands.Kinds)
+}
+
+// AgainstGeneric64 is AgainstGeneric of float64, whose tile has half as many elements.
+func AgainstGeneric64(step, generic operands.StepOf[float64]) (Figures, error) {
+	return against(step, generic, selection.Tile/2, operands.Variants64, operands.Kinds64)
+}
+
+func against[F operands.Float](step, generic operands.StepOf[F], tile int,
+	variants []operands.Variant, kinds []operands.KindOf[F]) (Figures, error) {
 	var f Figures
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range operands.Lengths(selection.Tile) {
-		for _, v := range operands.Variants {
-			for _, k := range operands.Kinds {
+	for _, n := range operands.Lengths(tile) {
+		for _, v := range variants {
+			for _, k := range kinds {
 				got := operands.New(r, n, operands.Offsets(r), k.Value)
 				got.T = [...]uint64{0, 1, 9, 1000, 1 << 40}[r.IntN(5)]
 				want := got.Clone(operands.Offsets(r))

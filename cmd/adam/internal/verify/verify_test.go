@@ -20,6 +20,10 @@ func TestKernelsPass(t *testing.T) {
 		if err != nil || f.Steps < 10000 || f.Values < 1e6 {
 			t.Errorf("%s: %+v, %v", k, f, err)
 		}
+		f, err = AgainstGeneric64(On64(k), On64(selection.Generic))
+		if err != nil || f.Steps < 10000 || f.Values < 1e6 {
+			t.Errorf("%s of float64: %+v, %v", k, f, err)
+		}
 		n, r, err := AgainstPyTorch(On(k))
 		if err != nil || n < 120 || r.Values < 20000 || r.MaxError == 0 {
 			t.Errorf("%s: %d trajectories, %+v, %v", k, n, r, err)
