@@ -219,7 +219,7 @@ func lengthError[F float](p, g, m, v, x int, amsgrad bool) error {
 
 // address returns where the elements of s lie. Errors speak of addresses and not of slices, so that
 // the caller's arrays need not escape to the heap.
-func address[F float](s []F) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+func address[E any](s []E) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
 
 // overlap reports whether n float32 at a and n at b share memory.
 func overlap(a, b uintptr, n int) bool { return a-b < 4*uintptr(n) || b-a < 4*uintptr(n) }

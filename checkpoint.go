@@ -64,36 +64,28 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	}
 	for i := range o.Groups {
 		info.Groups = append(info.Groups, checkpoint.Group{Config: o.Groups[i].Config.saved()})
-		for j := range o.Groups[i].Params {
-			info.Groups[i].Params = append(info.Groups[i].Params, o.Groups[i].Params[j].Name)
-		}
 	}
 	var list []checkpoint.Data
-	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
-		add := func(what checkpoint.Piece, floats []float32) {
-			list = append(list, checkpoint.FloatsOf(what.Key(t.name), floats))
-		}
+	err := o.eachTensor(func(group int, t tensor) error {
+		info.Groups[group].Params = append(info.Groups[group].Params, t.name)
 		// A maximum from when the group had AMSGrad is kept: it may have it again.
-		amsgrad := g.Config.AMSGrad || len(t.VMax) > 0
-		if len(t.M) != t.n || len(t.V) != t.n || amsgrad && len(t.VMax) != t.n {
-			return fmt.Errorf("%w: %q had %d elements in New; M %d, V %d, VMax %d",
-				ErrLength, t.name, t.n, len(t.M), len(t.V), len(t.VMax))
+		amsgrad := o.Groups[group].Config.AMSGrad || len(t.memory(checkpoint.VMax)) > 0
+		if !t.hasMoments(amsgrad) {
+			return t.lengthError(amsgrad)
 		}
-		if t.T > math.MaxInt64 {
+		steps := *t.count()
+		if steps > math.MaxInt64 {
 			return fmt.Errorf("%w: %q: T = %d, a checkpoint holds at most %d",
-				ErrCheckpoint, t.name, t.T, int64(math.MaxInt64))
+				ErrCheckpoint, t.name, steps, int64(math.MaxInt64))
 		}
-		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), t.T))
-		add(checkpoint.M, t.M)
-		add(checkpoint.V, t.V)
-		if amsgrad {
-			add(checkpoint.VMax, t.VMax)
-		}
-		if t.begun {
-			add(checkpoint.EMA, t.average)
-		}
-		if o.Options.SaveParams {
-			add(checkpoint.Value, p.Value)
+		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), steps))
+		for what, wanted := range [...]bool{
+			checkpoint.M: true, checkpoint.V: true, checkpoint.VMax: amsgrad,
+			checkpoint.EMA: t.begun, checkpoint.Value: o.Options.SaveParams,
+		} {
+			if p := checkpoint.Piece(what); wanted {
+				list = append(list, checkpoint.FloatsOf(p.Key(t.name), t.dtype, t.n, t.memory(p)))
+			}
 		}
 		return nil
 	})

@@ -60,8 +60,11 @@ func TestCheckpointWriters(t *testing.T) {
 	require.NoError(t, o.Save(&failing{size, full}))
 	require.Equal(t, before, everything(o))
 
-	big, err := New(Options{}, Group{Default(), []Param{{Name: "w", Value: make([]float32,
-		300<<10)}}}) // goes past the buffer
+	big, err := New(
+		Options{},
+		Group{Config: Default(), Params: []Param{{Name: "w", Value: make([]float32,
+			300<<10)}}},
+	) // goes past the buffer
 	require.NoError(t, err)
 	size = len(saved(t, big))
 	for _, i := range []int{0, 1 << 10, checkpoint.BufferSize, checkpoint.BufferSize + 1,

@@ -91,10 +91,9 @@ func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 }
 
 func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
-	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
-		if t.given != nil && (len(t.M) != t.n || len(t.V) != t.n) { // they are written
-			return fmt.Errorf("%w: %q had %d elements in New; M %d, V %d",
-				ErrLength, t.name, t.n, len(t.M), len(t.V))
+	err := o.eachTensor(func(_ int, t tensor) error {
+		if !t.hasMoments(false) { // they may be written
+			return t.lengthError(false)
 		}
 		return nil
 	})
@@ -123,12 +122,12 @@ type loader struct {
 
 // incoming is what the file has for a tensor.
 type incoming struct {
-	tensor
+	kind                       // of the optimizer's tensor
 	name    string             // in the file
 	claimed bool               // a tensor of the file has been found for it. Not if strict
 	config  *checkpoint.Config // nil: the file does not have the tensor
 	has     [checkpoint.Pieces]bool
-	value   []float32
+	begun   bool // there is an average
 }
 
 // badConfig is an ErrConfig that does not say so, for the text of another error.
@@ -260,7 +259,7 @@ func (l *loader) pieces() error {
 		if i < 0 {
 			continue
 		}
-		dtype, shape := checkpoint.Float32s, []int64{int64(l.o.tensors[i].n)}
+		dtype, shape := l.o.tensors[i].dtype, []int64{int64(l.o.tensors[i].n)}
 		if what == checkpoint.Step {
 			dtype, shape = checkpoint.Int64s, nil
 		}
@@ -294,14 +293,14 @@ func (l *loader) match() error {
 	i := 0
 	for j := range o.Groups {
 		begin := i
-		i += len(o.Groups[j].Params)
+		i += o.Groups[j].size()
 		config, err := l.config(j, begin, i)
 		if err != nil {
 			return err
 		}
 		l.configs = append(l.configs, config)
 		for ; begin < i; begin++ {
-			s, t := &l.saved[begin], &o.tensors[begin]
+			s, t := &l.saved[begin], o.tensors[begin]
 			if s.config == nil {
 				l.did.New = append(l.did.New, t.name)
 			} else if err := l.complete(s, t, &found, config.AMSGrad); err != nil {
@@ -344,7 +343,7 @@ func (l *loader) config(group, begin, end int) (Config, error) {
 }
 
 // complete checks that a tensor has all its pieces, and makes room for them.
-func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool,
+func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	amsgrad bool) error {
 	options := &l.o.Options
 	for what, ok := range s.has {
@@ -363,7 +362,7 @@ func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool
 			return fmt.Errorf("%q is missing%s", checkpoint.Piece(what).Key(s.name), advice)
 		}
 	}
-	average := options.EMADecay > 0 || t.average != nil
+	average := options.EMADecay > 0 || t.memory(checkpoint.EMA) != nil
 	if s.has[checkpoint.EMA] && !average {
 		if l.strict {
 			return errors.New("there is a moving average of the parameters, and EMADecay is not " +
@@ -378,16 +377,15 @@ func (l *loader) complete(s *incoming, t *tensor, found *[checkpoint.Pieces]bool
 	if amsgrad && !s.has[checkpoint.VMax] {
 		l.did.NewMaxima = append(l.did.NewMaxima, t.name)
 	}
+	value := s.has[checkpoint.Value] && options.SaveParams
 	switch {
-	case s.has[checkpoint.Value] && options.SaveParams:
-		s.value = make([]float32, t.n)
+	case value:
 	case s.has[checkpoint.Value]:
 		l.did.SkippedParams = true
 	case options.SaveParams:
 		l.did.KeptValues = append(l.did.KeptValues, t.name)
 	}
-	s.n = t.n
-	s.allocate(s.has[checkpoint.VMax] || amsgrad, average)
+	s.kind = t.fresh(s.has[checkpoint.VMax] || amsgrad, average, value)
 	s.begun = average && s.has[checkpoint.EMA]
 	return nil
 }
@@ -400,27 +398,16 @@ func (l *loader) data(saved safetensors.Tensor) error {
 		return l.r.Skip(saved)
 	}
 	s := &l.saved[i]
-	var to []float32
-	switch what {
-	case checkpoint.M:
-		to = s.M
-	case checkpoint.V:
-		to = s.V
-	case checkpoint.VMax:
-		to = s.VMax
-	case checkpoint.EMA:
-		to = s.average
-	case checkpoint.Value:
-		to = s.value
-	case checkpoint.Step:
+	if what == checkpoint.Step {
 		var err error
-		s.T, err = l.r.Count()
+		*s.count(), err = l.r.Count()
 		return err
 	}
+	to := s.memory(what)
 	if to == nil {
 		return l.r.Skip(saved)
 	}
-	return l.r.Floats(to)
+	return l.r.Floats(to, saved.DType)
 }
 
 // commit makes the checkpoint the state of the optimizer. Nothing can fail here but the memory of
@@ -428,45 +415,13 @@ func (l *loader) data(saved safetensors.Tensor) error {
 func (l *loader) commit() {
 	o := l.o
 	o.normed = false
-	i := 0
-	for j := range o.Groups {
-		g := &o.Groups[j]
-		g.Config = l.configs[j]
-		for k := range g.Params {
-			if s := &l.saved[i]; s.config != nil {
-				copy(g.Params[k].Value, s.value)
-				if !s.begun {
-					copy(s.average, g.Params[k].Value)
-				}
-				o.tensors[i].restore(&s.tensor)
-			}
-			i++
+	for i := range o.Groups {
+		o.Groups[i].Config = l.configs[i]
+	}
+	for i, t := range o.tensors {
+		if s := &l.saved[i]; s.config != nil {
+			t.restore(s.kind, s.begun)
 		}
 	}
 	o.T, o.GradScale, o.Metadata = l.r.T, l.r.GradScale, l.r.Metadata
-}
-
-// restore gives t what was loaded: new slices, but copies where the memory is the caller's.
-func (t *tensor) restore(from *tensor) {
-	t.begun = from.begun
-	if t.given == nil {
-		*t.State = *from.State
-	} else {
-		copy(t.M, from.M)
-		copy(t.V, from.V)
-		switch {
-		case len(t.VMax) == t.n && from.VMax == nil:
-			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
-		case len(t.VMax) == t.n:
-			copy(t.VMax, from.VMax)
-		default:
-			t.VMax = from.VMax
-		}
-		t.T = from.T
-	}
-	if t.lent {
-		copy(t.average, from.average)
-	} else {
-		t.average = from.average
-	}
 }

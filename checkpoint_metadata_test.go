@@ -112,7 +112,10 @@ func TestMetadataErrors(t *testing.T) {
 // A checkpoint of long names, of many groups and of a scale of 17 digits can be loaded again.
 func TestCheckpointLargeHeaders(t *testing.T) {
 	name := strings.Repeat("\x00<", 50<<10)
-	o, err := New(all, Group{Default(), []Param{{Name: name, Value: make([]float32, 1)}}})
+	o, err := New(
+		all,
+		Group{Config: Default(), Params: []Param{{Name: name, Value: make([]float32, 1)}}},
+	)
 	require.NoError(t, err)
 	_, err = o.Step()
 	require.NoError(t, err)

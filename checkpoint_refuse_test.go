@@ -208,14 +208,23 @@ func TestCheckpointRefuses(t *testing.T) {
 		}
 	})
 	t.Run("configs of one group", func(t *testing.T) {
-		o, err := New(smallOptions, Group{Default(), []Param{{Name: "b", Value: make([]float32, 1)},
-			{Name: "a", Value: make([]float32, 3)}}})
+		o, err := New(
+			smallOptions,
+			Group{Config: Default(), Params: []Param{{Name: "b", Value: make([]float32, 1)},
+				{Name: "a", Value: make([]float32, 3)}}},
+		)
 		require.NoError(t, err)
 		refuses(t, o, everything(o), bytes.NewReader(file), `"a"`, `"b"`, "different configs")
 	})
 	t.Run("other length", func(t *testing.T) {
-		o, err := New(smallOptions, Group{Default(), []Param{{Name: "a", Value: make([]float32,
-			4)}}}, Group{Default(), []Param{{Name: "b", Value: make([]float32, 1)}}})
+		o, err := New(
+			smallOptions,
+			Group{Config: Default(), Params: []Param{{Name: "a", Value: make(
+				[]float32,
+				4,
+			)}}},
+			Group{Config: Default(), Params: []Param{{Name: "b", Value: make([]float32, 1)}}},
+		)
 		require.NoError(t, err)
 		refuses(t, o, everything(o), bytes.NewReader(file), `param.a`, "[3]", "[4]")
 	})

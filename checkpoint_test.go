@@ -329,7 +329,7 @@ func TestCheckpointBytes(t *testing.T) {
 	c.AMSGrad = true
 	w := []float32{1, -2}
 	o, err := New(Options{EMADecay: 0.5, SaveParams: true},
-		Group{c, []Param{{Name: "w", Value: w, Grad: []float32{0.5,
+		Group{Config: c, Params: []Param{{Name: "w", Value: w, Grad: []float32{0.5,
 			0.25}}}}, Group{Config: Default()})
 	require.NoError(t, err)
 	_, err = o.Step()
@@ -536,7 +536,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	for i := range 64 {
 		p = append(p, Param{Name: fmt.Sprint("small.", i), Value: make([]float32, 1<<10)})
 	}
-	o, err := New(Options{}, Group{DefaultW(), p})
+	o, err := New(Options{}, Group{Config: DefaultW(), Params: p})
 	require.NoError(b, err)
 	path := filepath.Join(b.TempDir(), "checkpoint")
 	for _, c := range []struct {

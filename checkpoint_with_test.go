@@ -15,8 +15,11 @@ import (
 func trained(t testing.TB, options Options, config Config, names ...string) *Optimizer {
 	var groups []Group
 	for _, name := range names {
-		groups = append(groups, Group{config, []Param{{Name: name, Value: normals(seeded(0, name),
-			3)}}})
+		groups = append(
+			groups,
+			Group{Config: config, Params: []Param{{Name: name, Value: normals(seeded(0, name),
+				3)}}},
+		)
 	}
 	o, err := New(options, groups...)
 	require.NoError(t, err)
@@ -35,7 +38,7 @@ func trained(t testing.TB, options Options, config Config, names ...string) *Opt
 // stateOf returns a copy of all that a checkpoint has of a tensor.
 func stateOf(o *Optimizer, name string) (all [5][]float32, count uint64) {
 	s := o.State(name)
-	for i, x := range [][]float32{s.M, s.V, s.VMax, o.EMA(name), o.tensor(name).param.Value} {
+	for i, x := range [][]float32{s.M, s.V, s.VMax, o.EMA(name), *typedOf[float32](o.tensor(name).kind).given.value} {
 		all[i] = slices.Clone(x)
 	}
 	return all, s.T
@@ -168,7 +171,7 @@ func TestLoadWithPartial(t *testing.T) {
 	same(t, source, "a", shrunk, "a")
 
 	// Another size is an error, unless it is left out.
-	other, err := New(all, Group{Default(), []Param{
+	other, err := New(all, Group{Config: Default(), Params: []Param{
 		{Name: "a", Value: make([]float32, 3)}, {Name: "b", Value: make([]float32, 4)}}})
 	require.NoError(t, err)
 	refusesWith(t, other, file, partial, `"param.b"`, "[3]", "[4]", "LoadOptions.Name and Partial")
@@ -268,7 +271,7 @@ func TestCheckpointSomeAverages(t *testing.T) {
 	assert.Contains(t, string(saved(t, o)), `"adam.format":"1"`)
 	more := Param{Name: "b", Value: make([]float32, 3)}
 	require.NoError(t, o.Regroup(append(slices.Clone(o.Groups),
-		Group{Default(), []Param{more}})...))
+		Group{Config: Default(), Params: []Param{more}})...))
 	file := saved(t, o)
 	assert.Contains(t, string(file), `"adam.format":"2"`)
 	other := trained(t, all, Default(), "b", "a")
@@ -315,7 +318,7 @@ func TestLoadWithDamage(t *testing.T) {
 	assert.Equal(t, Loaded{Restored: []string{"a"}, New: []string{"b"}, Left: []string{"b"},
 		SkippedAverages: true, SkippedParams: true, KeptConfigs: loaded.KeptConfigs}, loaded)
 	long := trained(t, Options{Workers: 1, SaveParams: true}, Default(), "a", "b")
-	require.NoError(t, long.Regroup(Group{Default(), []Param{
+	require.NoError(t, long.Regroup(Group{Config: Default(), Params: []Param{
 		{Name: "a", Value: make([]float32, 3)}, {Name: "b",
 			Value: normals(seeded(1, "b"), 200_000)}}}))
 	loaded, err = o.LoadWith(bytes.NewReader(saved(t, long)),
@@ -330,7 +333,7 @@ func TestLoadIntoTheCallersMemory(t *testing.T) {
 	amsgrad.AMSGrad = true
 	own, average := NewState(3, amsgrad), make([]float32, 3)
 	param := Param{Name: "a", Value: make([]float32, 3), State: own, EMA: average}
-	o, err := New(all, Group{amsgrad, []Param{param}})
+	o, err := New(all, Group{Config: amsgrad, Params: []Param{param}})
 	require.NoError(t, err)
 	m, v, vmax := own.M, own.V, own.VMax
 	for _, c := range []Config{amsgrad, Default()} {

@@ -8,17 +8,20 @@ import (
 
 // A grid is the work of a step, cut by tensor and position alone: cells of at most one tile, in the
 // order of the tensors' names, gathered into chunks of about a tile that workers take one at a
-// time.
+// time. A tile is 32 KiB of gradient: 8192 float32 or 4096 float64.
 type grid struct {
-	cells    []cell
-	chunks   []int // chunk i is cells[chunks[i]:chunks[i+1]]
-	elements int
+	cells  []cell
+	chunks []int // chunk i is cells[chunks[i]:chunks[i+1]]
+	words  int   // of 32 bits, in all cells
+	size   int   // words in the last chunk
 }
 
-// A cell is the elements [from, to) of a tensor. Cells begin at multiples of a tile.
+// A cell is the elements [from, to) of a tensor, of a table's gradient. Cells begin at multiples of
+// a tile.
 type cell struct{ tensor, from, to int }
 
-func newGrid(tensors []tensor) grid {
+// byName returns the indices of the tensors in the order of their names.
+func byName(tensors []tensor) []int {
 	order := make([]int, len(tensors))
 	for i := range order {
 		order[i] = i
@@ -26,37 +29,64 @@ func newGrid(tensors []tensor) grid {
 	slices.SortFunc(order, func(i, j int) int {
 		return cmp.Compare(tensors[i].name, tensors[j].name)
 	})
-	var g grid
-	size := tile // of the chunk at hand
-	for _, i := range order {
-		n := tensors[i].n
-		for from := 0; from < n; from += tile {
-			if size >= tile {
-				g.chunks, size = append(g.chunks, len(g.cells)), 0
-			}
-			to := min(from+tile, n)
-			g.cells = append(g.cells, cell{i, from, to})
-			size += to - from
+	return order
+}
+
+// clear makes g a grid without cells.
+func (g *grid) clear() { g.cells, g.chunks, g.words, g.size = g.cells[:0], g.chunks[:0], 0, tile }
+
+// add appends the cells of n elements of a tensor.
+func (g *grid) add(index, n, words int) {
+	for from := 0; from < n; from += tile / words {
+		if g.size >= tile {
+			g.chunks, g.size = append(g.chunks, len(g.cells)), 0
 		}
-		g.elements += n
+		to := min(from+tile/words, n)
+		g.cells = append(g.cells, cell{index, from, to})
+		g.size += (to - from) * words
 	}
-	g.chunks = append(g.chunks, len(g.cells))
-	return g
+	g.words += n * words
+}
+
+// chunk returns which cells chunk i has.
+func (g *grid) chunk(i int) (from, to int) {
+	from, to = g.chunks[i], len(g.cells)
+	if i+1 < len(g.chunks) {
+		to = g.chunks[i+1]
+	}
+	return from, to
+}
+
+// cut makes the grids of the step at hand.
+func (o *Optimizer) cut() {
+	o.grid.clear()
+	o.whole.clear()
+	for _, i := range o.order {
+		t := o.tensors[i]
+		o.grid.add(i, t.extent, t.words)
+		if _, ok := t.kind.(*table); ok {
+			o.whole.add(i, t.n, t.words)
+		}
+	}
+	n := len(o.grid.cells)
+	o.sums = slices.Grow(o.sums[:0], n)[:n]
+	o.normed, o.uncut = false, false
 }
 
 // A pass is what is done to every cell.
 type pass int
 
 const (
-	sumPass  pass = iota // sum the squares of the gradients
-	stepPass             // everything else
-	zeroPass             // zero the gradients
+	sumPass     pass = iota // sum the squares of the gradients
+	stepPass                // everything else
+	zeroPass                // zero the gradients
+	averagePass             // move the averages of tables
 )
 
-// run makes a pass over all cells.
-func (o *Optimizer) run(p pass) {
-	o.pass = p
-	o.pool.Run((*chunks)(o), len(o.grid.chunks)-1)
+// run makes a pass over all cells of a grid.
+func (o *Optimizer) run(p pass, g *grid) {
+	o.pass, o.passing = p, g
+	o.pool.Run((*chunks)(o), len(g.chunks))
 }
 
 // chunks are an optimizer as a [pool.Job], which is no matter of its users.
@@ -65,58 +95,32 @@ type chunks Optimizer
 // Do makes the pass over one chunk.
 func (w *chunks) Do(chunk, worker int) {
 	o := (*Optimizer)(w)
-	from, to := o.grid.chunks[chunk], o.grid.chunks[chunk+1]
-	for i, c := range o.grid.cells[from:to] {
-		t := &o.tensors[c.tensor]
+	from, to := o.passing.chunk(chunk)
+	for i, c := range o.passing.cells[from:to] {
+		t := o.tensors[c.tensor]
 		switch {
 		case o.pass == stepPass:
-			o.stepCell(t, c, worker)
-		case t.param.Grad == nil:
+			t.step(o, c.from, c.to, worker)
+		case o.pass == averagePass:
+			t.average(o, c.from, c.to)
+		case !t.hasGrad():
 			// It has no part in the norm, and the sum of an earlier gradient must go.
 			if o.pass == sumPass {
 				o.sums[from+i] = 0
 			}
 		case o.pass == sumPass:
-			o.sums[from+i] = sumSquares(t.param.Grad[c.from:c.to])
+			o.sums[from+i] = t.squares(c.from, c.to)
 		default:
-			clear(t.param.Grad[c.from:c.to])
-		}
-	}
-}
-
-// stepCell makes all of a step that concerns one cell, while it is in the cache.
-func (o *Optimizer) stepCell(t *tensor, c cell, worker int) {
-	p := t.param.Value[c.from:c.to]
-	if t.coeffs != nil {
-		grad := t.param.Grad[c.from:c.to]
-		g, x := grad, []float32(nil)
-		if o.Options.MaxValue > 0 {
-			g = o.scratch[worker][:len(grad)]
-			clampTile(g, grad, o.clampBy, o.clampTo)
-		}
-		if t.coeffs.amsgrad {
-			x = t.VMax[c.from:c.to]
-		}
-		stepTile(p, g, t.M[c.from:c.to], t.V[c.from:c.to], x, t.coeffs)
-		if o.Options.ZeroGrad {
-			clear(grad)
-		}
-	}
-	if o.Options.EMADecay > 0 {
-		e := t.average[c.from:c.to]
-		if t.begun {
-			averageTile(e, p, o.toward)
-		} else {
-			copy(e, p)
+			t.zero(c.from, c.to)
 		}
 	}
 }
 
 // sumOfSquares computes o.squares, the sum of the squares of all gradients, added up cell by cell
-// in the order of the grid, whoever computed them. It is finite if and only if all gradients are.
+// in the order of the grid, whoever computed them. If it is finite, all gradients are.
 func (o *Optimizer) sumOfSquares() {
 	o.normed = false
-	o.run(sumPass)
+	o.run(sumPass, &o.grid)
 	usually(func() {
 		o.squares = 0
 		for _, s := range o.sums {
@@ -125,21 +129,26 @@ func (o *Optimizer) sumOfSquares() {
 	})
 }
 
-// nonFinite returns the name of the first tensor whose sum of squares is not finite.
-func (o *Optimizer) nonFinite() string {
+// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none
+// though the sum of all squares is not, since the square of a float64 may overflow.
+func (o *Optimizer) nonFinite() (name string, found bool) {
 	for i, s := range o.sums {
-		if !(s <= math.MaxFloat64) {
-			return o.tensors[o.grid.cells[i].tensor].name
+		if s <= math.MaxFloat64 {
+			continue
+		}
+		c := o.grid.cells[i]
+		if t := o.tensors[c.tensor]; !t.finite(c.from, c.to) {
+			return t.name, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // remember takes the marks of the gradients whose squares are known.
 func (o *Optimizer) remember() {
 	o.marks = o.marks[:0]
 	for _, c := range o.grid.cells {
-		o.marks = append(o.marks, mark(o.gradient(c)))
+		o.marks = append(o.marks, o.tensors[c.tensor].mark(c.from, c.to))
 	}
 	o.normed = true
 }
@@ -147,25 +156,9 @@ func (o *Optimizer) remember() {
 // unchanged reports whether the gradients still have their marks.
 func (o *Optimizer) unchanged() bool {
 	for i, c := range o.grid.cells {
-		if o.marks[i] != mark(o.gradient(c)) {
+		if o.marks[i] != o.tensors[c.tensor].mark(c.from, c.to) {
 			return false
 		}
 	}
 	return true
-}
-
-func (o *Optimizer) gradient(c cell) []float32 {
-	if g := o.tensors[c.tensor].param.Grad; g != nil {
-		return g[c.from:c.to]
-	}
-	return nil
-}
-
-// mark is a fingerprint of a few elements of g (FNV-1a).
-func mark(g []float32) uint64 {
-	h := uint64(14695981039346656037)
-	for i := 0; i < len(g); i += 1 + len(g)/8 {
-		h = (h ^ uint64(math.Float32bits(g[i]))) * 1099511628211
-	}
-	return h
 }

@@ -38,16 +38,17 @@ func moments[F float](n, k int) [][]F {
 // A span is the memory of a slice, [from, to), under the name of a tensor's part.
 type span struct {
 	from, to     uintptr
+	elements     int
 	tensor, part string
 }
 
-func spanOf(tensor, part string, s []float32) span {
+func spanOf[E any](tensor, part string, s []E) span {
 	at := address(s)
-	return span{at, at + 4*uintptr(len(s)), tensor, part}
+	return span{at, at + uintptr(len(s))*unsafe.Sizeof(*new(E)), len(s), tensor, part}
 }
 
 func (s span) String() string {
-	return fmt.Sprintf("%s of %q at %#x, %d elements", s.part, s.tensor, s.from, (s.to-s.from)/4)
+	return fmt.Sprintf("%s of %q at %#x, %d elements", s.part, s.tensor, s.from, s.elements)
 }
 
 // spans are sorted and do not overlap.
@@ -78,21 +79,14 @@ func (s spans) check(a span) error {
 
 func overlapOf(a, b span) error { return fmt.Errorf("%w: %v and %v", ErrOverlap, a, b) }
 
-// A place is where the slices of a tensor lay when they were last checked for overlaps. All but
-// VMax have the tensor's length.
+// A place is where the slices of a tensor lay when they were last checked for overlaps. What is not
+// here has the length of the tensor.
 type place struct {
 	written [5]uintptr // Value, M, V, VMax, EMA
 	vmax    int        // length of VMax
 	grad    uintptr
-}
-
-func (t *tensor) now() place {
-	return place{
-		[...]uintptr{
-			address(t.param.Value), address(t.M), address(t.V), address(t.VMax), address(t.average),
-		},
-		len(t.VMax), address(t.param.Grad),
-	}
+	rows    uintptr // of a table, and
+	extent  int     // the length of its Grad
 }
 
 // checkOverlaps returns an error if a slice that a step writes overlaps with any other, and
@@ -101,23 +95,16 @@ func (t *tensor) now() place {
 func (o *Optimizer) checkOverlaps() error {
 	zero := o.Options.ZeroGrad
 	moved := zero != o.gradsWritten
-	for i := range o.tensors {
-		t := &o.tensors[i]
+	for _, t := range o.tensors {
 		now := t.now()
 		moved = moved || now.written != t.place.written || now.vmax != t.place.vmax ||
-			zero && now.grad != t.place.grad
+			zero && now != t.place
 	}
 	written := o.written
 	if moved {
 		all := o.spare[:0]
-		for i := range o.tensors {
-			t := &o.tensors[i]
-			all = append(all, spanOf(t.name, "Value", t.param.Value), spanOf(t.name, "M", t.M),
-				spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax),
-				spanOf(t.name, "EMA", t.average))
-			if zero {
-				all = append(all, spanOf(t.name, "Grad", t.param.Grad))
-			}
+		for _, t := range o.tensors {
+			all = t.written(all, zero)
 		}
 		o.spare = all
 		var err error
@@ -125,20 +112,23 @@ func (o *Optimizer) checkOverlaps() error {
 			return err
 		}
 	}
-	for i := range o.tensors {
-		t := &o.tensors[i]
-		if zero || !moved && t.now().grad == t.place.grad {
+	for _, t := range o.tensors {
+		if !moved && t.now() == t.place {
 			continue
 		}
-		if err := written.check(spanOf(t.name, "Grad", t.param.Grad)); err != nil {
-			return err
+		for i, s := range t.read() {
+			if i == 0 && zero { // the gradient, which is among written
+				continue
+			}
+			if err := written.check(s); err != nil {
+				return err
+			}
 		}
 	}
 	if moved {
 		o.written, o.spare, o.gradsWritten = written, o.written, zero
 	}
-	for i := range o.tensors {
-		t := &o.tensors[i]
+	for _, t := range o.tensors {
 		t.place = t.now()
 	}
 	return nil

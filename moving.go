@@ -17,7 +17,7 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 		return err
 	}
 	defer o.leave()
-	return o.regroup(groups)
+	return o.regroup(groups, tensor{})
 }
 
 // Add appends tensors to Groups[group]. They begin as in [New]; the others go on. Each call looks
@@ -26,6 +26,20 @@ func (o *Optimizer) Regroup(groups ...Group) error {
 // A group that is not there is an error, [ErrParams]: a new one needs a Config, which
 // [Optimizer.Regroup] takes. The others are those of Regroup. On any, nothing has changed.
 func (o *Optimizer) Add(group int, params ...Param) error {
+	return o.add(group, Group{Params: params})
+}
+
+// Add64 is [Optimizer.Add] of tensors of float64.
+func (o *Optimizer) Add64(group int, params ...Param64) error {
+	return o.add(group, Group{Params64: params})
+}
+
+// AddTables is [Optimizer.Add] of tables.
+func (o *Optimizer) AddTables(group int, tables ...Table) error {
+	return o.add(group, Group{Tables: tables})
+}
+
+func (o *Optimizer) add(group int, more Group) error {
 	if err := o.open(); err != nil {
 		return err
 	}
@@ -38,8 +52,11 @@ func (o *Optimizer) Add(group int, params ...Param) error {
 		return fmt.Errorf("%w: there is no Groups[%d], there are %d: use Regroup to add a group",
 			ErrParams, group, len(groups))
 	}
-	groups[group].Params = append(groups[group].Params, params...)
-	return o.regroup(groups)
+	g := &groups[group]
+	g.Params = append(g.Params, more.Params...)
+	g.Params64 = append(g.Params64, more.Params64...)
+	g.Tables = append(g.Tables, more.Tables...)
+	return o.regroup(groups, tensor{})
 }
 
 // Remove forgets tensors and their states; the others go on and keep their names. A group that
@@ -61,10 +78,12 @@ func (o *Optimizer) Remove(names ...string) error {
 		gone[name] = true
 	}
 	for i := range groups {
-		groups[i].Params = slices.DeleteFunc(groups[i].Params,
-			func(p Param) bool { return gone[p.Name] })
+		g := &groups[i]
+		g.Params = slices.DeleteFunc(g.Params, func(p Param) bool { return gone[p.Name] })
+		g.Params64 = slices.DeleteFunc(g.Params64, func(p Param64) bool { return gone[p.Name] })
+		g.Tables = slices.DeleteFunc(g.Tables, func(p Table) bool { return gone[p.Name] })
 	}
-	return o.regroup(groups)
+	return o.regroup(groups, tensor{})
 }
 
 // Grow gives a tensor more elements, as when rows are appended to an embedding. Its Value becomes
@@ -78,10 +97,19 @@ func (o *Optimizer) Remove(names ...string) error {
 // State(name) stays where it is, with new slices; EMA(name) is a new slice. All are copied, so
 // append many rows at once.
 //
-// A name that is not there is an error, [ErrParams], and so is a tensor whose State or EMA is
-// memory of the caller. A value that is shorter than the tensor is an [ErrLength]. The others are
-// those of [Optimizer.Regroup]. On any, nothing has changed.
+// A name that is not there is an error, [ErrParams], and so is a tensor of float64, or whose State
+// or EMA is memory of the caller. A value that is shorter than the tensor is an [ErrLength]. The
+// others are those of [Optimizer.Regroup]. On any, nothing has changed.
 func (o *Optimizer) Grow(name string, value, grad []float32) error {
+	return grow(o, name, value, grad)
+}
+
+// Grow64 is [Optimizer.Grow] of a [Param64].
+func (o *Optimizer) Grow64(name string, value, grad []float64) error {
+	return grow(o, name, value, grad)
+}
+
+func grow[F float](o *Optimizer, name string, value, grad []F) error {
 	if err := o.open(); err != nil {
 		return err
 	}
@@ -90,8 +118,12 @@ func (o *Optimizer) Grow(name string, value, grad []float32) error {
 	if err != nil {
 		return err
 	}
-	old := o.tensor(name)
-	if old.given != nil || old.lent {
+	old := typedOf[F](o.tensor(name).kind)
+	if old == nil {
+		return fmt.Errorf("%w: %q has no elements of type %T: Grow is for float32, Grow64 for "+
+			"float64", ErrParams, name, F(0))
+	}
+	if old.given.state != nil || old.lent {
 		return fmt.Errorf("%w: %q has its State or EMA in memory of the caller: make them longer "+
 			"there, and give Regroup its Param with the longer Value, Grad, State and EMA",
 			ErrParams, name)
@@ -100,30 +132,34 @@ func (o *Optimizer) Grow(name string, value, grad []float32) error {
 		return fmt.Errorf("%w: %q has %d elements, and value %d: to make it shorter, give Regroup "+
 			"its Param with a State", ErrLength, name, old.n, len(value))
 	}
-	group, p := find(groups, name)
-	amsgrad := group.Config.AMSGrad || len(old.VMax) > 0
-	if len(old.M) != old.n || len(old.V) != old.n || amsgrad && len(old.VMax) != old.n {
+	amsgrad := len(old.VMax) > 0
+	set := func(w where, f any) error {
+		if f, ok := f.(fields[F]); ok && *f.name == name {
+			*f.value, *f.grad = value, grad
+			amsgrad = amsgrad || groups[w.group].Config.AMSGrad
+		}
+		return nil
+	}
+	_ = visit(groups, func(w where, f fields[float32]) error { return set(w, f) },
+		func(w where, f fields[float64]) error { return set(w, f) })
+	if !old.hasMoments(amsgrad) {
 		return old.lengthError(amsgrad)
 	}
-	grown := tensor{n: len(value)}
-	grown.allocate(amsgrad, old.average != nil)
+	grown := &typed[F]{base: base{name: name, n: len(value), begun: old.begun}}
+	grown.allocate(amsgrad, old.ema != nil)
 	grown.T = old.T
 	copy(grown.M, old.M)
 	copy(grown.V, old.V)
 	copy(grown.VMax, old.VMax)
-	if old.average != nil {
-		copy(grown.average, value)
-		copy(grown.average, old.average)
+	if old.ema != nil {
+		copy(grown.ema, value)
+		copy(grown.ema, old.ema)
 	}
-	p.Value, p.Grad, p.State, p.EMA = value, grad, grown.State, grown.average
-	if err := o.regroup(groups); err != nil {
+	if err := o.regroup(groups, tensor{&grown.base, grown}); err != nil {
 		return err
 	}
-	// What regroup took for memory of the caller is the optimizer's own.
-	t := o.tensor(name)
-	t.State, t.given, t.lent, t.begun = old.State, nil, false, old.begun
-	*t.State = *grown.State
-	t.param.State, t.param.EMA = nil, nil
+	*old.state = *grown.state
+	typedOf[F](o.tensor(name).kind).state = old.state
 	return nil
 }
 
@@ -145,39 +181,39 @@ func (o *Optimizer) SetWorkers(n int) error {
 	return nil
 }
 
-// regroup makes groups the tensors of o, or changes nothing.
-func (o *Optimizer) regroup(groups []Group) error {
+// regroup makes groups the tensors of o, or changes nothing. The tensor changed, if there is one,
+// takes the place of the one that o has under its name.
+func (o *Optimizer) regroup(groups []Group, changed tensor) error {
 	fresh := &Optimizer{Options: o.Options, GradScale: o.GradScale, workers: o.workers}
-	if err := fresh.arrange(groups, o); err != nil {
+	if err := fresh.arrange(groups, o, changed); err != nil {
 		return err
 	}
-	o.Groups, o.model, o.scratch, o.normed = fresh.Groups, fresh.model, fresh.scratch, false
+	o.Groups, o.model, o.normed = fresh.Groups, fresh.model, false
+	o.single.scratch, o.double.scratch = fresh.single.scratch, fresh.double.scratch
 	o.rehire()
 	return nil
 }
 
-// copies returns a copy of Groups and their Params, to be changed in the named tensors. All others
+// copies returns a copy of Groups and their lists, to be changed in the named tensors. All others
 // must be there with the lengths that they have, or regroup would begin them anew.
 func (o *Optimizer) copies(named ...string) ([]Group, error) {
 	changes := map[string]bool{}
 	for _, name := range named {
-		if o.tensor(name) == nil {
+		if o.tensor(name).kind == nil {
 			return nil, fmt.Errorf("%w: there is no tensor %q: names are those in Groups",
 				ErrParams, name)
 		}
 		changes[name] = true
 	}
-	groups := slices.Clone(o.Groups)
+	groups := copyOf(o.Groups)
 	rest := o.tensors
-	for i := range groups {
-		groups[i].Params = slices.Clone(groups[i].Params)
-		for _, p := range groups[i].Params {
-			if len(rest) > 0 && rest[0].name == p.Name &&
-				(rest[0].n == len(p.Value) || changes[p.Name]) {
-				rest = rest[1:]
-			}
-		}
-	}
+	_ = visit(groups, func(_ where, f fields[float32]) error {
+		rest = without(rest, f, changes)
+		return nil
+	}, func(_ where, f fields[float64]) error {
+		rest = without(rest, f, changes)
+		return nil
+	})
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("%w: Groups do not hold %q in its place and with its %d elements: "+
 			"use Regroup for what was changed there", ErrParams, rest[0].name, rest[0].n)
@@ -185,16 +221,16 @@ func (o *Optimizer) copies(named ...string) ([]Group, error) {
 	return groups, nil
 }
 
-// find returns the group and the Param of a tensor that is there.
-func find(groups []Group, name string) (*Group, *Param) {
-	for i := range groups {
-		for j := range groups[i].Params {
-			if p := &groups[i].Params[j]; p.Name == name {
-				return &groups[i], p
-			}
-		}
+// without returns tensors without the first if f are its fields or it is one of those that change.
+func without[F float](tensors []tensor, f fields[F], changes map[string]bool) []tensor {
+	if len(tensors) == 0 || tensors[0].name != *f.name {
+		return tensors
 	}
-	panic("adam: find without a tensor")
+	t := typedOf[F](tensors[0].kind)
+	if t == nil || t.n != len(*f.value) && !changes[t.name] {
+		return tensors
+	}
+	return tensors[1:]
 }
 
 // rehire starts other workers if another number of them is wanted.

@@ -124,7 +124,7 @@ func TestMoving(t *testing.T) {
 					}
 				default:
 					name := names[r.IntN(len(names))]
-					_, p := find(h.groups, name)
+					p := find(h.groups, name)
 					more := randoms(r, r.IntN(tile))
 					p.Value = append(p.Value, more...)
 					zeros := make([]float32, len(more))
@@ -481,4 +481,16 @@ func TestTensorsWithoutNames(t *testing.T) {
 		Param{Name: "0.2"})}))
 	unchangedBy(t, o, ErrParams, func() error { return o.Add(0, nameless(1)...) },
 		`"0.2"`, "Groups[0].Params[2] another")
+}
+
+// find returns the Param of a tensor that is there.
+func find(groups []Group, name string) *Param {
+	for i := range groups {
+		for j := range groups[i].Params {
+			if p := &groups[i].Params[j]; p.Name == name {
+				return p
+			}
+		}
+	}
+	panic("no such tensor")
 }

@@ -31,10 +31,10 @@ var (
 //
 // An Optimizer comes from [New] and is not copied. It must not be used by two goroutines at once:
 // the second one gets [ErrBusy]. Different ones may. Between steps the caller may write the
-// exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value and Grad.
+// exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value, Grad and Rows.
 type Optimizer struct {
-	// Groups are copies of those given to [New]. Configs may change between steps, and Value and
-	// Grad may be other slices. For other tensors use [Optimizer.Add], [Optimizer.Remove],
+	// Groups are copies of those given to [New]. Configs may change between steps, and Value, Grad
+	// and Rows may be other slices. For other tensors use [Optimizer.Add], [Optimizer.Remove],
 	// [Optimizer.Grow] or [Optimizer.Regroup].
 	Groups []Group
 	// Options may change between steps, all but Workers: see [Optimizer.SetWorkers].
@@ -56,39 +56,27 @@ type Optimizer struct {
 	model
 	pool    *hired
 	pass    pass
-	scratch [][]float32 // a tile for each worker, with MaxValue
-	clampBy float32     // multiplier of the gradients before they are clamped
-	clampTo float32     // MaxValue
-	toward  float32     // part of its way that an average goes to its parameter
-	squares float64     // sum of the squares of all gradients
-	normed  bool        // squares are those of the gradients that marks remember
+	passing *grid // the cells of the pass
+	single  shared[float32]
+	double  shared[float64]
+	squares float64 // sum of the squares of all gradients
+	normed  bool    // squares are those of the gradients that marks remember
 }
 
 // A model is the tensors of an optimizer and what is made for them.
 type model struct {
 	tensors      []tensor       // in the order of Groups
 	index        map[string]int // of tensors, by name
-	grid         grid
-	written      spans     // the memory that a step writes
-	spare        spans     // room for the next written
-	gradsWritten bool      // the gradients are among written
-	coeffs       []coeffs  // of this step; those of a tensor point here
-	sums         []float64 // of the squares of each cell's gradient
-	marks        []uint64  // of each cell's gradient, see mark
-}
-
-// tensor is a Param and what the optimizer knows of it.
-type tensor struct {
-	*State
-	given   *State // Param.State
-	name    string
-	n       int
-	average []float32 // EMA of the parameters, or empty
-	begun   bool      // the average has begun
-	lent    bool      // the average lies in the caller's memory
-	param   *Param    // in Groups
-	coeffs  *coeffs   // of this step; nil: not stepped
-	place   place     // where its slices lay when they were last checked
+	order        []int          // of tensors, in the order of their names
+	words        int            // of 32 bits, in all tensors
+	grid         grid           // of a step
+	whole        grid           // of all tables, with EMADecay
+	uncut        bool           // the grids are not those of the tensors
+	written      spans          // the memory that a step writes
+	spare        spans          // room for the next written
+	gradsWritten bool           // the gradients are among written
+	sums         []float64      // of the squares of each cell's gradient
+	marks        []uint64       // of each cell's gradient, see mark
 }
 
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
@@ -103,93 +91,63 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 	}
 	o := &Optimizer{Options: options, GradScale: 1, workers: options.Workers, checked: options}
 	o.self = uintptr(unsafe.Pointer(o))
-	if err := o.arrange(groups, nil); err != nil {
+	if err := o.arrange(groups, nil, tensor{}); err != nil {
 		return nil, err
 	}
 	o.hire()
 	return o, nil
 }
 
-// arrange gives o the groups, with the states of the tensors that before has as well.
-func (o *Optimizer) arrange(groups []Group, before *Optimizer) error {
-	o.Groups, o.index = slices.Clone(groups), map[string]int{}
-	owners := map[*State]string{}
-	for i, g := range groups {
-		o.Groups[i].Params = slices.Clone(g.Params)
-		for j, p := range g.Params {
-			if p.Name == "" {
-				p.Name = fmt.Sprintf("%d.%d", i, j)
-				o.Groups[i].Params[j].Name = p.Name
-			}
-			if _, ok := o.index[p.Name]; ok || !utf8.ValidString(p.Name) {
-				return fmt.Errorf("%w: name %q is not unique or not UTF-8: give Groups[%d]."+
-					"Params[%d] another (without one it is \"%d.%d\")",
-					ErrParams, p.Name, i, j, i, j)
-			}
-			if owner, ok := owners[p.State]; ok && p.State != nil {
-				return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, p.Name)
-			}
-			owners[p.State] = p.Name
-			o.index[p.Name] = len(o.tensors)
-			t := newTensor(p, g.Config.AMSGrad, o.Options.EMADecay > 0, before)
-			o.tensors = append(o.tensors, t)
-		}
+// arrange gives o the groups, with the states of the tensors that before has as well. In it the
+// tensor changed, if there is one, has other elements than before.
+func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) error {
+	o.Groups, o.index, o.uncut = copyOf(groups), map[string]int{}, true
+	owners := map[any]string{}
+	err := visit(o.Groups,
+		func(w where, f fields[float32]) error { return enrol(o, w, f, before, changed, owners) },
+		func(w where, f fields[float64]) error { return enrol(o, w, f, before, changed, owners) })
+	if err != nil {
+		return err
 	}
-	o.grid = newGrid(o.tensors)
-	o.coeffs = make([]coeffs, 0, len(o.tensors))
-	o.sums = make([]float64, len(o.grid.cells))
+	o.order = byName(o.tensors)
 	return o.check()
 }
 
-// newTensor returns the tensor of p. Its state and average are those of p, else those of before,
-// else new ones.
-func newTensor(p Param, amsgrad, average bool, before *Optimizer) tensor {
-	t := tensor{
-		name: p.Name, n: len(p.Value), State: p.State, given: p.State,
-		average: p.EMA, begun: p.EMA != nil, lent: p.EMA != nil,
+// copyOf returns groups with lists of their own.
+func copyOf(groups []Group) []Group {
+	groups = slices.Clone(groups)
+	for i := range groups {
+		g := &groups[i]
+		g.Params, g.Params64 = slices.Clone(g.Params), slices.Clone(g.Params64)
+		g.Tables = slices.Clone(g.Tables)
 	}
-	if old := before.tensor(p.Name); old != nil && old.n == t.n {
-		if t.State == nil {
-			t.State = old.State
-		}
-		if t.average == nil || address(t.average) == address(old.average) {
-			t.average, t.begun = old.average, old.begun
-		}
-	}
-	kept := t.average != nil
-	t.allocate(amsgrad, average)
-	if !kept {
-		copy(t.average, p.Value)
-	}
-	return t
+	return groups
 }
 
-// allocate gives t the moments and the average that it lacks.
-func (t *tensor) allocate(amsgrad, average bool) {
-	average = average && t.average == nil
-	k := 0
-	if t.State == nil {
-		k = 2
-		if amsgrad {
-			k++
-		}
+// enrol makes the tensor at w the next one of o.
+func enrol[F float](o *Optimizer, w where, f fields[F], before *Optimizer, changed tensor,
+	owners map[any]string) error {
+	if *f.name == "" {
+		*f.name = w.name()
 	}
-	if average {
-		k++
+	name := *f.name
+	if _, ok := o.index[name]; ok || !utf8.ValidString(name) {
+		return fmt.Errorf("%w: name %q is not unique or not UTF-8: give %v another (without one "+
+			"it is %q)", ErrParams, name, w, w.name())
 	}
-	if k == 0 {
-		return
+	if owner, ok := owners[f.state]; ok && f.state != nil {
+		return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, name)
 	}
-	s := moments[float32](t.n, k)
-	if t.State == nil {
-		t.State = &State{M: s[0], V: s[1]}
-		if amsgrad {
-			t.VMax = s[2]
-		}
+	owners[f.state] = name
+	old := before.tensor(name).kind
+	if changed.kind != nil && changed.name == name {
+		old = changed.kind
 	}
-	if average {
-		t.average = s[k-1]
-	}
+	t := newTensor(f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
+	o.index[name] = len(o.tensors)
+	o.tensors = append(o.tensors, t)
+	o.words += t.n * t.words
+	return nil
 }
 
 // crew returns the number of workers that the elements of all tensors are worth.
@@ -198,7 +156,7 @@ func (o *Optimizer) crew() int {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return max(1, min(workers, o.grid.elements/pool.Share))
+	return max(1, min(workers, o.words/pool.Share))
 }
 
 // hired is the pool of an optimizer. Only the optimizer refers to it, so that its finalizer runs
@@ -228,10 +186,16 @@ func (o *Optimizer) leave() { o.busy.Store(false) }
 
 // EMA returns the moving average of the parameters of the named tensor: the slice that the steps
 // write, not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay
-// was ever set nor Param.EMA. Before its first step it holds the parameters.
-func (o *Optimizer) EMA(name string) []float32 {
-	if t := o.tensor(name); t != nil {
-		return t.average
+// was ever set nor Param.EMA. Before its first step it holds the parameters. That of a [Param64] is
+// EMA64.
+func (o *Optimizer) EMA(name string) []float32 { return emaOf[float32](o, name) }
+
+// EMA64 is [Optimizer.EMA] of a [Param64].
+func (o *Optimizer) EMA64(name string) []float64 { return emaOf[float64](o, name) }
+
+func emaOf[F float](o *Optimizer, name string) []F {
+	if t := typedOf[F](o.tensor(name).kind); t != nil {
+		return t.ema
 	}
 	return nil
 }
@@ -239,22 +203,28 @@ func (o *Optimizer) EMA(name string) []float32 {
 // State returns the state of the named tensor, nil if there is none: the one that the steps write,
 // for looking into it or for going on from the moments of another program. Its slices may be
 // replaced by others of the same length, until [Optimizer.Load] makes new ones. A group whose
-// AMSGrad is switched on late needs State(name).VMax = make([]float32, n).
-func (o *Optimizer) State(name string) *State {
-	if t := o.tensor(name); t != nil {
-		return t.State
+// AMSGrad is switched on late needs State(name).VMax = make([]float32, n). That of a [Param64] is
+// State64.
+func (o *Optimizer) State(name string) *State { return (*State)(stateIn[float32](o, name)) }
+
+// State64 is [Optimizer.State] of a [Param64].
+func (o *Optimizer) State64(name string) *State64 { return (*State64)(stateIn[float64](o, name)) }
+
+func stateIn[F float](o *Optimizer, name string) *state[F] {
+	if t := typedOf[F](o.tensor(name).kind); t != nil {
+		return t.state
 	}
 	return nil
 }
 
-func (o *Optimizer) tensor(name string) *tensor {
-	if o == nil {
-		return nil
+// tensor returns the named tensor, an empty one if there is none.
+func (o *Optimizer) tensor(name string) (t tensor) {
+	if o != nil {
+		if i, ok := o.index[name]; ok {
+			t = o.tensors[i]
+		}
 	}
-	if i, ok := o.index[name]; ok {
-		return &o.tensors[i]
-	}
-	return nil
+	return t
 }
 
 // Close ends the goroutines of o. Any further step gives [ErrClosed]. It may be called twice. The
@@ -288,21 +258,21 @@ func (o *Optimizer) Step() (Stats, error) {
 	if o.T == math.MaxUint64 {
 		return stats, fmt.Errorf("%w: Optimizer.T = %d", ErrSteps, o.T)
 	}
-	o.pool.Begin(o.grid.elements)
+	o.pool.Begin(o.grid.words)
 	defer o.pool.End()
 	if o.Options.MaxNorm > 0 || o.Options.SkipNonFinite {
 		if !o.normed || !o.unchanged() {
 			o.sumOfSquares()
 		}
 		stats.GradNorm, _ = o.scalars()
-		finite := o.squares <= math.MaxFloat64
-		if !finite {
-			stats.NonFinite = o.nonFinite()
+		found := false
+		if !(o.squares <= math.MaxFloat64) {
+			stats.NonFinite, found = o.nonFinite()
 		}
-		if o.Options.SkipNonFinite && !finite {
+		if o.Options.SkipNonFinite && found {
 			stats.Skipped = true
 			if o.Options.ZeroGrad {
-				o.run(zeroPass)
+				o.run(zeroPass, &o.grid)
 			}
 			return stats, nil
 		}
@@ -310,7 +280,10 @@ func (o *Optimizer) Step() (Stats, error) {
 	o.normed = false
 	_, scale := o.scalars()
 	stats.Stepped = o.prepare(scale)
-	o.run(stepPass)
+	o.run(stepPass, &o.grid)
+	if o.Options.EMADecay > 0 {
+		o.run(averagePass, &o.whole)
+	}
 	o.count()
 	stats.T = o.T
 	return stats, nil
@@ -332,7 +305,7 @@ func (o *Optimizer) Norm() (float64, error) {
 	if err := o.ready(); err != nil {
 		return 0, err
 	}
-	o.pool.Begin(o.grid.elements)
+	o.pool.Begin(o.grid.words)
 	defer o.pool.End()
 	o.sumOfSquares()
 	o.remember()
@@ -350,8 +323,10 @@ func (o *Optimizer) scalars() (norm, scale float64) {
 			clip = min(1, limit/(norm+1e-6))
 		}
 		scale = clip / o.GradScale
-		o.clampBy, o.clampTo = float32(scale), float32(o.Options.MaxValue)
-		o.toward = float32(1 - o.Options.EMADecay)
+		by, to, toward := scale, o.Options.MaxValue, 1-o.Options.EMADecay
+		s, d := &o.single, &o.double
+		s.clampBy, s.clampTo, s.toward = float32(by), float32(to), float32(toward)
+		d.clampBy, d.clampTo, d.toward = by, to, toward
 	})
 	return norm, scale
 }
@@ -365,10 +340,10 @@ func (o *Optimizer) ZeroGrad() error {
 	if err := o.ready(); err != nil {
 		return err
 	}
-	o.pool.Begin(o.grid.elements)
+	o.pool.Begin(o.grid.words)
 	defer o.pool.End()
 	o.normed = false
-	o.run(zeroPass)
+	o.run(zeroPass, &o.grid)
 	return nil
 }
 
@@ -391,36 +366,27 @@ func (o *Optimizer) prepare(scale float64) int {
 	if o.Options.MaxValue > 0 {
 		scale = 1
 	}
-	o.coeffs = o.coeffs[:0]
-	stepped, i := 0, 0
+	stepped, rest := 0, o.tensors
 	for j := range o.Groups {
 		g := &o.Groups[j]
-		var k *coeffs
-		var count uint64
-		for range g.Params {
-			t := &o.tensors[i]
-			i++
-			if t.coeffs = nil; t.param.Grad == nil {
-				continue
+		var last kind
+		for _, t := range rest[:g.size()] {
+			if t.stepped = t.hasGrad(); t.stepped {
+				t.prepare(&g.Config, scale, last)
+				last = t.kind
+				stepped++
 			}
-			if k == nil || t.T+1 != count {
-				o.coeffs = append(o.coeffs, coeffs{}) // within its capacity: the others stay
-				k, count = &o.coeffs[len(o.coeffs)-1], t.T+1
-				k.set(&g.Config, count, scale)
-			}
-			t.coeffs = k
-			stepped++
 		}
+		rest = rest[g.size():]
 	}
 	return stepped
 }
 
 // count counts a step that is done.
 func (o *Optimizer) count() {
-	for i := range o.tensors {
-		t := &o.tensors[i]
-		if t.coeffs != nil {
-			t.T++
+	for _, t := range o.tensors {
+		if t.stepped {
+			*t.kind.count()++
 		}
 		t.begun = t.begun || o.Options.EMADecay > 0
 	}
@@ -433,15 +399,12 @@ func (o *Optimizer) check() error {
 		return err
 	}
 	moved := o.Options.ZeroGrad != o.gradsWritten
-	err := o.eachTensor(func(g *Group, p *Param, t *tensor) error {
-		t.param = p
-		if len(t.M) != t.n || len(t.V) != t.n || g.Config.AMSGrad && len(t.VMax) != t.n ||
-			len(p.Grad) != t.n && p.Grad != nil || len(t.average) != t.n && t.average != nil {
-			return t.lengthError(g.Config.AMSGrad)
+	err := o.eachTensor(func(group int, t tensor) error {
+		extent := t.extent
+		if err := t.check(o.Groups[group].Config.AMSGrad); err != nil {
+			return err
 		}
-		if t.T == math.MaxUint64 {
-			return fmt.Errorf("%w: %q: T = %d", ErrSteps, t.name, t.T)
-		}
+		o.uncut = o.uncut || t.extent != extent
 		moved = moved || t.place != t.now()
 		return nil
 	})
@@ -449,31 +412,22 @@ func (o *Optimizer) check() error {
 		o.normed = false
 		err = o.checkOverlaps()
 	}
-	if err == nil {
-		o.furnish()
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// furnish allocates what Options ask for that was not asked for before.
-func (o *Optimizer) furnish() {
-	if o.Options.EMADecay > 0 {
-		for i := range o.tensors {
-			if t := &o.tensors[i]; t.average == nil {
-				t.allocate(false, true)
-				copy(t.average, t.param.Value)
-			}
-		}
+	if o.uncut {
+		o.cut()
 	}
-	if o.Options.MaxValue > 0 {
+	if o.Options.EMADecay > 0 || o.Options.MaxValue > 0 {
 		workers := o.crew()
 		if o.pool != nil { // crew may be another by now
 			workers = o.pool.Workers()
 		}
-		for len(o.scratch) < workers {
-			o.scratch = append(o.scratch, moments[float32](tile, 1)[0])
+		for _, t := range o.tensors {
+			t.furnish(o, workers)
 		}
 	}
+	return nil
 }
 
 func (o *Optimizer) checkConfigs() error {
@@ -492,7 +446,7 @@ func (o *Optimizer) checkConfigs() error {
 	}
 	for j := range o.Groups {
 		g := &o.Groups[j]
-		if c := &g.Config; !c.valid() && (len(g.Params) > 0 || *c != (Config{})) {
+		if c := &g.Config; !c.valid() && (g.size() > 0 || *c != (Config{})) {
 			return fmt.Errorf("%w: Groups[%d]: %s", ErrConfig, j, c.fault())
 		}
 	}
@@ -501,60 +455,31 @@ func (o *Optimizer) checkConfigs() error {
 
 // eachTensor calls f for all tensors in the order of Groups. It checks that Groups hold the tensors
 // given to New or Regroup.
-func (o *Optimizer) eachTensor(f func(g *Group, p *Param, t *tensor) error) error {
-	const regroup = "use Add, Remove or Regroup for other tensors"
+func (o *Optimizer) eachTensor(f func(group int, t tensor) error) error {
 	i := 0
-	for j := range o.Groups {
-		g := &o.Groups[j]
-		for k := range g.Params {
-			p := &g.Params[k]
-			if i == len(o.tensors) || p.Name != o.tensors[i].name {
-				return fmt.Errorf("%w: Groups[%d].Params[%d] is %q, not as given to New: %s",
-					ErrParams, j, k, p.Name, regroup)
-			}
-			t := &o.tensors[i]
-			i++
-			if len(p.Value) != t.n {
-				return fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
-					"use Grow or Regroup to resize a tensor", ErrLength, t.name, t.n, len(p.Value))
-			}
-			if p.State != t.given || t.lent && address(p.EMA) != address(t.average) {
-				return fmt.Errorf("%w: %q has another State or EMA than in New: "+
-					"use Regroup to give it others", ErrParams, t.name)
-			}
-			if err := f(g, p, t); err != nil {
-				return err
-			}
+	next := func(w where, t tensor, err error) error {
+		if err != nil {
+			return err
 		}
+		i++
+		return f(w.group, t)
 	}
-	if i < len(o.tensors) {
-		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: %s",
-			ErrParams, i, len(o.tensors), regroup)
+	err := visit(o.Groups, func(w where, f fields[float32]) error {
+		t, err := bind(o, i, w, f)
+		return next(w, t, err)
+	}, func(w where, f fields[float64]) error {
+		t, err := bind(o, i, w, f)
+		return next(w, t, err)
+	})
+	if err == nil && i < len(o.tensors) {
+		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: "+
+			"use Add, Remove or Regroup for other tensors", ErrParams, i, len(o.tensors))
 	}
-	return nil
+	return err
 }
 
 func isScale(x float64) bool { return x > 0 && inRange(x) && inRange(1/x) }
 
 func scaleFault(x float64) string {
 	return fmt.Sprintf("GradScale = %v, want a positive number within the range of float32", x)
-}
-
-func (t *tensor) lengthError(amsgrad bool) error {
-	more, grad := "", "nil"
-	if amsgrad {
-		more = fmt.Sprintf(", VMax %d", len(t.VMax))
-		if len(t.VMax) == 0 {
-			more += fmt.Sprintf(" (AMSGrad needs State(%q).VMax = make([]float32, %d))",
-				t.name, t.n)
-		}
-	}
-	if t.average != nil {
-		more += fmt.Sprintf(", EMA %d", len(t.average))
-	}
-	if t.param.Grad != nil {
-		grad = fmt.Sprint(len(t.param.Grad))
-	}
-	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s",
-		ErrLength, t.name, t.n, len(t.param.Value), grad, len(t.M), len(t.V), more)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/golden"
 	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
@@ -146,7 +147,7 @@ func TestClipNonFinite(t *testing.T) {
 		float32(math.NaN()):  func(x float32) bool { return x != x }, // the factor is NaN
 	} {
 		p := Param{Name: "a", Value: []float32{1, 1}, Grad: []float32{bad, 2}}
-		o, err := New(Options{MaxNorm: 1}, Group{Default(), []Param{p}})
+		o, err := New(Options{MaxNorm: 1}, Group{Config: Default(), Params: []Param{p}})
 		require.NoError(t, err)
 		_, err = o.Step()
 		require.NoError(t, err)
@@ -160,7 +161,11 @@ func TestClip(t *testing.T) {
 		c := Config{LR: 1e-3} // β1 = 0: the first moment is the gradient as it was used
 		a := Param{Name: "a", Value: make([]float32, 2), Grad: []float32{3, 0}}
 		b := Param{Name: "b", Value: make([]float32, 1), Grad: []float32{-4}}
-		opt, err := New(o, Group{c, []Param{a}}, Group{c, []Param{b}})
+		opt, err := New(
+			o,
+			Group{Config: c, Params: []Param{a}},
+			Group{Config: c, Params: []Param{b}},
+		)
 		require.NoError(t, err)
 		opt.GradScale = scale
 		s, err = opt.Step()
@@ -202,7 +207,7 @@ func TestOptimizerPyTorchTrajectories(t *testing.T) {
 		r, err := c.Check(func(s *operands.State, p, g []float32, c operands.Config) error {
 			if o == nil || len(p) != len(o.State("a").M) ||
 				len(p) > 0 && &o.Groups[0].Params[0].Value[0] != &p[0] {
-				group := Group{Config(c), []Param{{Name: "a", Value: p, Grad: g}}}
+				group := Group{Config: Config(c), Params: []Param{{Name: "a", Value: p, Grad: g}}}
 				var err error
 				if o, err = New(Options{}, group); err != nil {
 					return err
@@ -227,9 +232,11 @@ func unchangedBy(t *testing.T, o *Optimizer, kind error, f func() error, parts .
 	snapshot := func() string {
 		var s strings.Builder
 		fmt.Fprint(&s, o.T, begun(o))
-		for i := range o.tensors {
-			x := &o.tensors[i]
-			fmt.Fprint(&s, x.name, x.T, x.M, x.V, x.VMax, x.average)
+		for _, t := range o.tensors {
+			fmt.Fprint(&s, t.name, *t.count())
+			for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V, checkpoint.VMax, checkpoint.EMA} {
+				fmt.Fprint(&s, t.memory(p))
+			}
 		}
 		for _, g := range o.Groups {
 			for _, p := range g.Params {
@@ -256,12 +263,12 @@ func TestOptimizerErrors(t *testing.T) {
 		ams := DefaultW()
 		ams.AMSGrad = true
 		opt, err := New(o,
-			Group{Default(), []Param{
+			Group{Config: Default(), Params: []Param{
 				{Name: "a", Value: mem[0:10], Grad: mem[100:110]},
 				{Name: "b", Value: mem[10:30], Grad: mem[110:130]},
 			}},
 			Group{},
-			Group{ams, []Param{
+			Group{Config: ams, Params: []Param{
 				{Name: "c", Value: mem[30:35], Grad: mem[130:135]},
 				{Name: "none", Value: mem[40:40]},
 			}})
@@ -405,7 +412,10 @@ func TestOptimizerErrors(t *testing.T) {
 
 func TestNewErrors(t *testing.T) {
 	mem := make([]float32, 100)
-	fine := Group{Default(), []Param{{Name: "a", Value: mem[:10]}, {Name: "b", Value: mem[10:20]}}}
+	fine := Group{
+		Config: Default(),
+		Params: []Param{{Name: "a", Value: mem[:10]}, {Name: "b", Value: mem[10:20]}},
+	}
 	for _, c := range []struct {
 		name   string
 		o      Options
@@ -437,10 +447,10 @@ func TestNewErrors(t *testing.T) {
 			[]Group{fine, {Config: Default(), Params: []Param{{Name: "c", Value: mem[19:60]}}}},
 			ErrOverlap, `Value of "b"`},
 		{"gradient", Options{},
-			[]Group{{Default(), []Param{{Name: "c", Value: mem[:10], Grad: mem[9:19]}}}},
+			[]Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[9:19]}}}},
 			ErrOverlap, `Grad of "c"`},
 		{"length", Options{},
-			[]Group{{Default(), []Param{{Name: "c", Value: mem[:10], Grad: mem[10:19]}}}},
+			[]Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[10:19]}}}},
 			ErrLength, "Grad 9"},
 	} {
 		o, err := New(c.o, c.groups...)

@@ -21,11 +21,44 @@ type Param struct {
 	EMA []float32
 }
 
+// Param64 is [Param] in float64, with the arithmetic of [State64]. Without a name it is given
+// "group.Params64.index".
+type Param64 struct {
+	Name        string
+	Value, Grad []float64
+	State       *State64
+	EMA         []float64
+}
+
+// Table is a parameter tensor of which a step moves some rows only, such as the embedding of a
+// vocabulary: see [State.StepRows], which has the semantics. Without a name it is given
+// "group.Tables.index".
+type Table struct {
+	Name  string
+	Width int       // elements of a row, which is fixed; it divides the length of Value
+	Value []float32 // row after row
+	// Rows are the rows that have a gradient in this step, and Grad is their gradients,
+	// len(Rows)·Width elements in the order of Rows. Each row may be given once; rows in ascending
+	// order are checked fastest. A table whose Grad is nil is not stepped. One that has a Grad, be
+	// it of no rows, is. The global norm is that of all Grads; the order of the rows can change its
+	// last bit.
+	Rows []int32
+	Grad []float32
+
+	// State and EMA are those of [Param], of the whole Value. The average moves for all rows in
+	// every step, so EMADecay costs a pass over the whole table.
+	State *State
+	EMA   []float32
+}
+
 // Group holds the tensors that are stepped with one Config. It may change between steps, as LR does
-// under a schedule. Tensors with a learning rate of their own are a group each.
+// under a schedule. Tensors with a learning rate of their own are a group each. Names are unique
+// over all kinds and groups.
 type Group struct {
-	Config Config
-	Params []Param
+	Config   Config
+	Params   []Param
+	Params64 []Param64
+	Tables   []Table
 }
 
 // Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step
@@ -41,7 +74,8 @@ type Options struct {
 	// MaxNorm > 0 clips the gradients by their global norm, the L2 norm of all gradients together:
 	// where it is larger, all are multiplied by MaxNorm/(norm+1e-6)
 	// (torch.nn.utils.clip_grad_norm_). +Inf clips nothing and makes Stats.GradNorm known. If a
-	// gradient is NaN or Inf the factor is NaN or 0, as in PyTorch; see SkipNonFinite.
+	// gradient is NaN or Inf the factor is NaN or 0, as in PyTorch; see SkipNonFinite. It is 0 as
+	// well where a finite float64 gradient has a square that is not: beyond 1e154.
 	MaxNorm float64
 
 	// MaxValue > 0 clips each element of the gradients to [-MaxValue, MaxValue]

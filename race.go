@@ -35,16 +35,44 @@ func raceRows(p, g, m, v, x []float32, width int, rows []int32) {
 
 // raceHooks tells the detector what a step of all tensors touches, whichever worker does.
 func (o *Optimizer) raceHooks() {
-	for i := range o.tensors {
-		t := &o.tensors[i]
-		raceWrite(t.param.Value)
-		for _, s := range [][]float32{t.M, t.V, t.VMax, t.average} {
-			raceWrite(s)
+	for _, t := range o.tensors {
+		switch k := t.kind.(type) {
+		case *typed[float32]:
+			raceHook(o, k)
+		case *typed[float64]:
+			raceHook(o, k)
+		case *table:
+			raceTable(o, k)
 		}
-		if o.Options.ZeroGrad {
-			raceWrite(t.param.Grad)
-		} else {
-			raceRead(t.param.Grad)
-		}
+	}
+}
+
+func raceHook[F float](o *Optimizer, t *typed[F]) {
+	for _, s := range [][]F{*t.given.value, t.M, t.V, t.VMax, t.ema} {
+		raceWrite(s)
+	}
+	raceGrad(o, *t.given.grad)
+}
+
+func raceTable(o *Optimizer, t *table) {
+	p, x := t.given.table, t.VMax
+	raceWrite(t.ema)
+	if o.Options.EMADecay > 0 {
+		raceRead(p.Value)
+	}
+	if len(x) != t.n { // without AMSGrad
+		x = nil
+	}
+	if p.Grad != nil {
+		raceRows(p.Value, p.Grad, t.M, t.V, x, t.width, p.Rows)
+		raceGrad(o, p.Grad)
+	}
+}
+
+func raceGrad[F float](o *Optimizer, g []F) {
+	if o.Options.ZeroGrad {
+		raceWrite(g)
+	} else {
+		raceRead(g)
 	}
 }

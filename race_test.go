@@ -95,7 +95,7 @@ func raceOptimizers(t *testing.T, shared string) {
 	var both sync.WaitGroup
 	for _, p := range []Param{a, b} {
 		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"},
-			Group{Default(), []Param{p}})
+			Group{Config: Default(), Params: []Param{p}})
 		require.NoError(t, err)
 		both.Add(1)
 		go func() {

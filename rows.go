@@ -60,7 +60,7 @@ func (s *State) StepRows(p []float32, width int, rows []int32, g []float32, c Co
 	var k coeffs
 	k.set(&c, s.T+1, 1)
 	raceRows(p, g, m, v, x, width, rows)
-	stepRows(p, g, m, v, x, width, rows, &k)
+	stepRows(p, g, m, v, x, width, rows, 0, &k)
 	s.T++
 	return nil
 }
@@ -69,15 +69,20 @@ func (s *State) StepRows(p []float32, width int, rows []int32, g []float32, c Co
 // microseconds if each misses the caches, enough that the call costs nothing.
 const runsPerCall = 64
 
-// stepRows cuts the rows into runs of neighbours, and gives the kernel as many at a time as have
-// the elements of a tile. x is empty without AMSGrad.
-func stepRows(p, g, m, v, x []float32, width int, rows []int32, c *coeffs) {
+// stepRows steps rows of a table. g is a part of their gradients, from the element first on. It cuts
+// the rows into runs of neighbours, and gives the kernel as many at a time as have the elements of
+// a tile. x is empty without AMSGrad.
+func stepRows(p, g, m, v, x []float32, width int, rows []int32, first int, c *coeffs) {
 	var runs [runsPerCall]run
-	k, n := 0, 0 // runs gathered, and their elements
-	for _, r := range rows {
+	k, n := 0, 0          // runs gathered, and their elements
+	skip := first % width // elements of the first row that are not in g
+	for _, r := range rows[first/width:] {
 		from := int(r) * width
 		end := from + width
 		_ = p[from:end] // rows may have been changed meanwhile, which the kernel does not see
+		from += skip
+		skip = 0
+		end = min(end, from+len(g)-n)
 		for from < end {
 			to := min(end, from+tile-n)
 			if k > 0 && runs[k-1].to == from {
@@ -92,6 +97,9 @@ func stepRows(p, g, m, v, x []float32, width int, rows []int32, c *coeffs) {
 				stepRuns(p, g[:n], m, v, x, runs[:k], c)
 				g, k, n = g[n:], 0, 0
 			}
+		}
+		if n == len(g) {
+			break
 		}
 	}
 	stepRuns(p, g, m, v, x, runs[:k], c)

@@ -164,3 +164,42 @@ func stepGeneric64(p, g, m, v, x []float64, c *coeffs64) {
 		p[i] = float64(k.kappa*pi) - float64(k.alpha*float64(mi/d))
 	}
 }
+
+// sumSquares64 is sumSquares of float64.
+func sumSquares64(g []float64) (sum float64) {
+	var s [32]float64
+	for i, x := range g {
+		s[i%32] += float64(x * x)
+	}
+	for half := 16; half > 0; half /= 2 {
+		for i := range half {
+			s[i] += s[i+half]
+		}
+	}
+	return s[0]
+}
+
+func allFinite64(g []float64) bool {
+	for _, x := range g {
+		if math.Float64bits(x)&exponent64 == exponent64 {
+			return false
+		}
+	}
+	return true
+}
+
+func clampTile64(d, g []float64, s, limit float64) {
+	for i, x := range g {
+		d[i] = min(max(float64(s*x), -limit), limit)
+	}
+}
+
+func averageTile64(e, p []float64, c float64) {
+	for i, x := range e {
+		x += float64(c * float64(p[i]-x))
+		if math.Float64bits(x)&exponent64 == 0 {
+			x = 0
+		}
+		e[i] = x
+	}
+}

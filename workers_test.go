@@ -38,7 +38,7 @@ func TestGoroutines(t *testing.T) {
 	params := func() []Param {
 		return []Param{{Name: "a", Value: big, Grad: make([]float32, len(big))}}
 	}
-	o, err := New(Options{Workers: 5}, Group{Default(), params()})
+	o, err := New(Options{Workers: 5}, Group{Config: Default(), Params: params()})
 	require.NoError(t, err)
 	goroutines(t, 4)
 	for range 3 {
@@ -50,14 +50,14 @@ func TestGoroutines(t *testing.T) {
 	o.Close()
 
 	small, err := New(Options{Workers: 5},
-		Group{Default(), []Param{{Name: "a", Value: big[:2*pool.Share-1]}}})
+		Group{Config: Default(), Params: []Param{{Name: "a", Value: big[:2*pool.Share-1]}}})
 	require.NoError(t, err)
 	goroutines(t, 0) // too small to be shared out
 	assert.Equal(t, 1, small.pool.Workers())
 	small.Close()
 
 	// Three that are forgotten: one in a struct that it refers to, one that has hired anew.
-	plain, err := New(Options{Workers: 3}, Group{Default(), params()})
+	plain, err := New(Options{Workers: 3}, Group{Config: Default(), Params: params()})
 	require.NoError(t, err)
 	var trainer struct {
 		*Optimizer
@@ -66,13 +66,16 @@ func TestGoroutines(t *testing.T) {
 	trainer.State = *NewState(len(big), Default())
 	held := params()
 	held[0].State = &trainer.State
-	trainer.Optimizer, err = New(Options{Workers: 3}, Group{Default(), held})
+	trainer.Optimizer, err = New(Options{Workers: 3}, Group{Config: Default(), Params: held})
 	require.NoError(t, err)
-	regrouped, err := New(Options{Workers: 3}, Group{Default(), params()})
+	regrouped, err := New(Options{Workers: 3}, Group{Config: Default(), Params: params()})
 	require.NoError(t, err)
-	require.NoError(t, regrouped.Regroup(Group{Default(), []Param{{Name: "a", Value: big[:1]}}}))
+	require.NoError(
+		t,
+		regrouped.Regroup(Group{Config: Default(), Params: []Param{{Name: "a", Value: big[:1]}}}),
+	)
 	goroutines(t, 4)
-	require.NoError(t, regrouped.Regroup(Group{Default(), params()}))
+	require.NoError(t, regrouped.Regroup(Group{Config: Default(), Params: params()}))
 	goroutines(t, 6)
 	forgotten := []*Optimizer{plain, trainer.Optimizer, regrouped}
 	for _, o := range forgotten {
@@ -102,8 +105,8 @@ func TestOptimizerDoesNotAllocate(t *testing.T) {
 		}
 		k := 0
 		assert.Zero(t, testing.AllocsPerRun(20, func() {
-			for i, p := range s.tensors {
-				p.param.Grad = grads[k%2][i] // other memory than in the last step
+			for i, t := range s.tensors {
+				*typedOf[float32](t.kind).given.grad = grads[k%2][i] // other memory than in the last step
 			}
 			k++
 			if _, err := s.Step(); err != nil {

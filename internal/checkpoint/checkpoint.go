@@ -29,6 +29,7 @@ const MaxMetadata = 1024
 // Types of the tensors.
 const (
 	Float32s = "F32"
+	Float64s = "F64"
 	Int64s   = "I64"
 )
 
@@ -101,16 +102,15 @@ type Info struct {
 // Data is a tensor of a file with what is in it: one of Floats, Count (dtype I64) and Source.
 type Data struct {
 	safetensors.Tensor
-	Floats []float32
+	Floats []byte // the memory of floats of that dtype, as it is on this machine
 	Count  uint64
 	Source *Source
 }
 
-// FloatsOf returns the data of a flat tensor.
-func FloatsOf(key string, floats []float32) Data {
-	shape := []int64{int64(len(floats))}
-	return Data{Tensor: safetensors.Tensor{Name: key, DType: Float32s, Shape: shape},
-		Floats: floats}
+// FloatsOf returns the data of a flat tensor of n floats.
+func FloatsOf(key, dtype string, n int, memory []byte) Data {
+	return Data{Tensor: safetensors.Tensor{Name: key, DType: dtype, Shape: []int64{int64(n)}},
+		Floats: memory}
 }
 
 // CountOf returns the data of a count.
@@ -122,7 +122,7 @@ func CountOf(key string, n uint64) Data {
 // that everything is aligned, then by name.
 func Sort(data []Data) {
 	slices.SortFunc(data, func(a, b Data) int {
-		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name)) // "I64" > "F32"
+		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name)) // "I64" > "F64" > "F32"
 	})
 }
 
@@ -130,14 +130,19 @@ func Sort(data []Data) {
 // sets it.
 var BigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 
-// bytesOf returns the memory of s.
-func bytesOf(s []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))
+// Memory returns the memory of s.
+func Memory[F float32 | float64](s []F) []byte {
+	at := (*byte)(unsafe.Pointer(unsafe.SliceData(s)))
+	return unsafe.Slice(at, len(s)*int(unsafe.Sizeof(F(0))))
 }
 
-// reverse changes the order of each 4 bytes of b, in place.
-func reverse(b []byte) {
-	for ; len(b) >= 4; b = b[4:] {
-		b[0], b[1], b[2], b[3] = b[3], b[2], b[1], b[0]
+// reverse changes the order of the bytes of each float of b, in place.
+func reverse(b []byte, dtype string) {
+	size := 4
+	if dtype == Float64s {
+		size = 8
+	}
+	for ; len(b) >= size; b = b[size:] {
+		slices.Reverse(b[:size])
 	}
 }

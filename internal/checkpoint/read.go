@@ -309,14 +309,14 @@ func (r *Reader) read(b []byte) error {
 	return nil
 }
 
-// Floats reads the data of a tensor of floats.
-func (r *Reader) Floats(to []float32) error {
-	for chunk := range slices.Chunk(bytesOf(to), ChunkSize) {
+// Floats reads the data of a tensor of floats into the memory of some.
+func (r *Reader) Floats(to []byte, dtype string) error {
+	for chunk := range slices.Chunk(to, ChunkSize) {
 		if err := r.read(chunk); err != nil {
 			return err
 		}
 		if BigEndian {
-			reverse(chunk)
+			reverse(chunk, dtype)
 		}
 	}
 	return nil

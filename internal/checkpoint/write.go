@@ -73,8 +73,8 @@ func Encode(info *Info, data []Data) ([]byte, error) {
 	return EncodeHead(metadata, data)
 }
 
-// format returns 2 where the file has metadata of the user, averages of some tensors only, or an
-// EpsUncorrected.
+// format returns 2 where the file has metadata of the user, averages of some tensors only, tensors
+// of float64, or an EpsUncorrected.
 func format(info *Info, data []Data) int {
 	for i := range info.Groups {
 		if info.Groups[i].Config.EpsUncorrected {
@@ -85,6 +85,9 @@ func format(info *Info, data []Data) int {
 	for i := range data {
 		if p, _, ok := ParseKey(data[i].Name); ok {
 			count[p]++
+		}
+		if data[i].DType == Float64s {
+			return 2
 		}
 	}
 	if len(info.Metadata) > 0 || count[EMA] > 0 && count[EMA] < count[Step] {
@@ -181,10 +184,10 @@ func eachChunk(data []Data, f func(chunk []byte) error) error {
 				return err
 			}
 		}
-		for chunk := range slices.Chunk(bytesOf(d.Floats), ChunkSize) {
+		for chunk := range slices.Chunk(d.Floats, ChunkSize) {
 			chunk = buffer[:copy(buffer, chunk)]
 			if BigEndian {
-				reverse(chunk)
+				reverse(chunk, d.DType)
 			}
 			if err := f(chunk); err != nil {
 				return err

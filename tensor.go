@@ -1,0 +1,543 @@
+package adam
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/fusedadam/adam/internal/checkpoint"
+)
+
+// A tensor is what the optimizer knows of a [Param], a [Param64] or a [Table]. One code serves all:
+// typed has it, for elements of either type, and table says what is different in a table.
+type tensor struct {
+	*base
+	kind
+}
+
+// base is the part of a tensor that is the same for all kinds.
+type base struct {
+	name    string
+	n       int    // elements
+	extent  int    // elements that a step concerns: n, or those of a table's gradient
+	words   int    // words of 32 bits in an element
+	dtype   string // in checkpoints
+	begun   bool   // the average has begun
+	lent    bool   // the average lies in the caller's memory
+	stepped bool   // in the step at hand
+	place   place  // where its slices lay when they were last checked
+}
+
+// kind is the part that is not: a *typed[float32], a *typed[float64] or a *table. Elements from, …,
+// to-1 are those of a cell.
+type kind interface {
+	count() *uint64 // State.T
+	hasGrad() bool
+	hasMoments(amsgrad bool) bool // of the right length
+	check(amsgrad bool) error
+	lengthError(amsgrad bool) error
+	now() place
+	written(list []span, grad bool) []span // what a step writes, with the gradient if it is zeroed
+	read() [2]span                         // what else a step reads
+	furnish(o *Optimizer, workers int)
+	prepare(c *Config, scale float64, last kind)
+
+	squares(from, to int) float64
+	finite(from, to int) bool
+	mark(from, to int) uint64
+	step(o *Optimizer, from, to, worker int)
+	average(o *Optimizer, from, to int)
+	zero(from, to int)
+
+	memory(p checkpoint.Piece) []byte
+	fresh(vmax, average, value bool) kind
+	restore(loaded kind, begun bool)
+}
+
+// arithmetic is the kernels for elements of one type: a *coeffs or a *coeffs64, which has the
+// scalars of step, too.
+type arithmetic[F float] interface {
+	set(c *Config, t uint64, scale float64)
+	step(p, g, m, v, x []F)
+	squares(g []F) float64
+	finite(g []F) bool
+	clamp(d, g []F, s, limit F)
+	average(e, p []F, c F)
+	shared(o *Optimizer) *shared[F]
+}
+
+func (k *coeffs) step(p, g, m, v, x []float32)           { stepTile(p, g, m, v, x, k) }
+func (*coeffs) squares(g []float32) float64              { return sumSquares(g) }
+func (*coeffs) finite(g []float32) bool                  { return sumSquares(g) <= math.MaxFloat64 }
+func (*coeffs) clamp(d, g []float32, s, limit float32)   { clampTile(d, g, s, limit) }
+func (*coeffs) average(e, p []float32, c float32)        { averageTile(e, p, c) }
+func (*coeffs) shared(o *Optimizer) *shared[float32]     { return &o.single }
+func (k *coeffs64) step(p, g, m, v, x []float64)         { stepTile64(p, g, m, v, x, k) }
+func (*coeffs64) squares(g []float64) float64            { return sumSquares64(g) }
+func (*coeffs64) finite(g []float64) bool                { return allFinite64(g) }
+func (*coeffs64) clamp(d, g []float64, s, limit float64) { clampTile64(d, g, s, limit) }
+func (*coeffs64) average(e, p []float64, c float64)      { averageTile64(e, p, c) }
+func (*coeffs64) shared(o *Optimizer) *shared[float64]   { return &o.double }
+
+// shared is what all tensors of one type have of the step at hand.
+type shared[F float] struct {
+	clampBy F     // multiplier of the gradients before they are clamped
+	clampTo F     // MaxValue
+	toward  F     // part of its way that an average goes to its parameter
+	scratch [][]F // a tile for each worker, with MaxValue
+}
+
+// state is a State or a State64.
+type state[F float] struct {
+	T          uint64
+	M, V, VMax []F
+}
+
+// fields are those of a Param, a Param64 or a Table in Groups.
+type fields[F float] struct {
+	name        *string
+	value, grad *[]F
+	state       *state[F]
+	ema         []F
+	table       *Table // nil if it is none
+}
+
+func (p *Param) fields() fields[float32] {
+	return fields[float32]{&p.Name, &p.Value, &p.Grad, (*state[float32])(p.State), p.EMA, nil}
+}
+
+func (p *Param64) fields() fields[float64] {
+	return fields[float64]{&p.Name, &p.Value, &p.Grad, (*state[float64])(p.State), p.EMA, nil}
+}
+
+func (p *Table) fields() fields[float32] {
+	return fields[float32]{&p.Name, &p.Value, &p.Grad, (*state[float32])(p.State), p.EMA, p}
+}
+
+// where is the place of a tensor in Groups.
+type where struct {
+	group int
+	list  string
+	index int
+}
+
+func (w where) String() string { return fmt.Sprintf("Groups[%d].%s[%d]", w.group, w.list, w.index) }
+
+// name is that of a tensor that was given none.
+func (w where) name() string {
+	if w.list == "Params" {
+		return fmt.Sprintf("%d.%d", w.group, w.index)
+	}
+	return fmt.Sprintf("%d.%s.%d", w.group, w.list, w.index)
+}
+
+func (g *Group) size() int { return len(g.Params) + len(g.Params64) + len(g.Tables) }
+
+// visit calls single or double for each tensor of groups, in their order.
+func visit(groups []Group, single func(where, fields[float32]) error,
+	double func(where, fields[float64]) error) error {
+	for i := range groups {
+		g := &groups[i]
+		for j := range g.Params {
+			if err := single(where{i, "Params", j}, g.Params[j].fields()); err != nil {
+				return err
+			}
+		}
+		for j := range g.Params64 {
+			if err := double(where{i, "Params64", j}, g.Params64[j].fields()); err != nil {
+				return err
+			}
+		}
+		for j := range g.Tables {
+			if err := single(where{i, "Tables", j}, g.Tables[j].fields()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// typed is a tensor of elements of one type.
+type typed[F float] struct {
+	base
+	given     fields[F]
+	*state[F]               // given, or made by the optimizer
+	ema       []F           // average of the parameters, or empty
+	amsgrad   bool          // in the step at hand
+	own       arithmetic[F] // with scalars of its own
+	kernel    arithmetic[F] // of the step at hand: own, or that of a tensor with the same scalars
+}
+
+// table is a tensor of which a step concerns some rows only. Its cells are those of its gradient.
+type table struct {
+	typed[float32]
+	width int
+}
+
+// typedOf returns the tensor without what makes it a table, nil if its elements are of another
+// type.
+func typedOf[F float](k kind) *typed[F] {
+	if t, ok := k.(*table); ok {
+		k = &t.typed
+	}
+	t, _ := k.(*typed[F])
+	return t
+}
+
+// newTensor returns the tensor with the given fields. Its state and average are the given ones,
+// else those of the tensor old, which may be none, else new ones.
+func newTensor[F float](f fields[F], old kind, amsgrad, average bool) tensor {
+	var t *typed[F]
+	var k kind
+	if f.table != nil {
+		table := &table{width: f.table.Width}
+		t, k = typedOf[F](table), table
+	} else {
+		t = new(typed[F])
+		k = t
+	}
+	t.base = base{name: *f.name, n: len(*f.value), begun: f.ema != nil, lent: f.ema != nil}
+	t.base.extent, t.base.words = t.n, int(unsafe.Sizeof(F(0))/4)
+	t.given, t.state, t.ema = f, f.state, f.ema
+	t.own, t.dtype = arithmeticOf[F]()
+	if old := typedOf[F](old); old != nil && old.n == t.n {
+		if t.state == nil {
+			t.state = old.state
+		}
+		if t.ema == nil || address(t.ema) == address(old.ema) {
+			t.ema, t.begun = old.ema, old.begun
+		}
+	}
+	kept := t.ema != nil
+	t.allocate(amsgrad, average)
+	if !kept {
+		copy(t.ema, *f.value)
+	}
+	return tensor{&t.base, k}
+}
+
+// arithmeticOf returns the kernels of a type, and its name in checkpoints.
+func arithmeticOf[F float]() (arithmetic[F], string) {
+	if a, ok := any(new(coeffs)).(arithmetic[F]); ok {
+		return a, checkpoint.Float32s
+	}
+	return any(new(coeffs64)).(arithmetic[F]), checkpoint.Float64s
+}
+
+// allocate gives t the moments and the average that it lacks.
+func (t *typed[F]) allocate(amsgrad, average bool) {
+	average = average && t.ema == nil
+	k := 0
+	if t.state == nil {
+		k = 2
+		if amsgrad {
+			k++
+		}
+	}
+	if average {
+		k++
+	}
+	if k == 0 {
+		return
+	}
+	s := moments[F](t.n, k)
+	if t.state == nil {
+		t.state = &state[F]{M: s[0], V: s[1]}
+		if amsgrad {
+			t.VMax = s[2]
+		}
+	}
+	if average {
+		t.ema = s[k-1]
+	}
+}
+
+// bind makes f, of the tensor at w in Groups, the fields of the tensor i of o. It checks that they
+// are those of the tensor that was given to New.
+func bind[F float](o *Optimizer, i int, w where, f fields[F]) (tensor, error) {
+	const regroup = "use Add, Remove or Regroup for other tensors"
+	if i == len(o.tensors) || *f.name != o.tensors[i].name {
+		return tensor{}, fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, *f.name,
+			regroup)
+	}
+	k := o.tensors[i]
+	t := typedOf[F](k.kind)
+	if t == nil || (f.table != nil) != (t.given.table != nil) {
+		return tensor{}, fmt.Errorf("%w: %v, %q, is of another kind than in New: %s", ErrParams, w,
+			*f.name, regroup)
+	}
+	if n := len(*f.value); n != t.n {
+		return tensor{}, fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
+			"use Grow or Regroup to resize a tensor", ErrLength, t.name, t.n, n)
+	}
+	if f.state != t.given.state || t.lent && address(f.ema) != address(t.ema) {
+		return tensor{}, fmt.Errorf("%w: %q has another State or EMA than in New: "+
+			"use Regroup to give it others", ErrParams, t.name)
+	}
+	if t.given.value != f.value {
+		t.given = f
+	}
+	return k, nil
+}
+
+func (t *typed[F]) count() *uint64 { return &t.T }
+func (t *typed[F]) hasGrad() bool  { return *t.given.grad != nil }
+
+func (t *typed[F]) hasMoments(amsgrad bool) bool {
+	return len(t.M) == t.n && len(t.V) == t.n && (!amsgrad || len(t.VMax) == t.n)
+}
+
+// check looks at what a step is about to use.
+func (t *typed[F]) check(amsgrad bool) error {
+	if grad := *t.given.grad; grad != nil && len(grad) != t.n {
+		return t.lengthError(amsgrad)
+	}
+	return t.checkState(amsgrad)
+}
+
+func (t *typed[F]) checkState(amsgrad bool) error {
+	if !t.hasMoments(amsgrad) || t.ema != nil && len(t.ema) != t.n {
+		return t.lengthError(amsgrad)
+	}
+	if t.T == math.MaxUint64 {
+		return fmt.Errorf("%w: %q: T = %d", ErrSteps, t.name, t.T)
+	}
+	return nil
+}
+
+// check checks the rows as well.
+func (t *table) check(amsgrad bool) error {
+	p := t.given.table
+	if p.Width != t.width || t.width < 1 || t.n%t.width != 0 {
+		return fmt.Errorf("%w: %q: Width %d, want the one given to New, which divides the length "+
+			"of Value, %d", ErrLength, t.name, p.Width, t.n)
+	}
+	t.extent = len(p.Grad)
+	if p.Grad != nil {
+		if err := checkRows(p.Rows, t.n/t.width); err != nil {
+			return fmt.Errorf("%w (%q)", err, t.name)
+		}
+		if len(p.Grad) != len(p.Rows)*t.width { // at most n
+			return fmt.Errorf("%w: %q: Grad %d, want %d: %d Rows of Width %d", ErrLength, t.name,
+				len(p.Grad), len(p.Rows)*t.width, len(p.Rows), t.width)
+		}
+	}
+	return t.checkState(amsgrad)
+}
+
+func (t *typed[F]) lengthError(amsgrad bool) error {
+	more, grad := "", "nil"
+	if amsgrad {
+		more = fmt.Sprintf(", VMax %d", len(t.VMax))
+		if len(t.VMax) == 0 {
+			method := "State"
+			if t.words == 2 {
+				method = "State64"
+			}
+			more += fmt.Sprintf(" (AMSGrad needs %s(%q).VMax = make([]%T, %d))", method, t.name,
+				F(0), t.n)
+		}
+	}
+	if t.ema != nil {
+		more += fmt.Sprintf(", EMA %d", len(t.ema))
+	}
+	if g := *t.given.grad; g != nil {
+		grad = fmt.Sprint(len(g))
+	}
+	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s",
+		ErrLength, t.name, t.n, len(*t.given.value), grad, len(t.M), len(t.V), more)
+}
+
+func (t *typed[F]) now() place {
+	return place{
+		written: [...]uintptr{address(*t.given.value), address(t.M), address(t.V),
+			address(t.VMax), address(t.ema)},
+		vmax: len(t.VMax),
+		grad: address(*t.given.grad),
+	}
+}
+
+func (t *table) now() place {
+	p := t.typed.now()
+	p.rows, p.extent = address(t.given.table.Rows), t.extent
+	return p
+}
+
+func (t *typed[F]) written(list []span, grad bool) []span {
+	list = append(list, spanOf(t.name, "Value", *t.given.value), spanOf(t.name, "M", t.M),
+		spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.ema))
+	if grad {
+		list = append(list, spanOf(t.name, "Grad", *t.given.grad))
+	}
+	return list
+}
+
+func (t *typed[F]) read() [2]span { return [2]span{spanOf(t.name, "Grad", *t.given.grad)} }
+
+func (t *table) read() [2]span {
+	spans := t.typed.read()
+	if t.given.table.Grad != nil {
+		spans[1] = spanOf(t.name, "Rows", t.given.table.Rows)
+	}
+	return spans
+}
+
+// furnish allocates what Options ask for that was not asked for before.
+func (t *typed[F]) furnish(o *Optimizer, workers int) {
+	if o.Options.EMADecay > 0 && t.ema == nil {
+		t.allocate(false, true)
+		copy(t.ema, *t.given.value)
+	}
+	if o.Options.MaxValue > 0 {
+		s := t.own.shared(o)
+		for len(s.scratch) < workers {
+			s.scratch = append(s.scratch, moments[F](tile/t.words, 1)[0])
+		}
+	}
+}
+
+// prepare computes the scalars of the next step, with scale as the multiplier of the gradients. If
+// last, another tensor of the group, has the same ones, t shares them.
+func (t *typed[F]) prepare(c *Config, scale float64, last kind) {
+	t.amsgrad = c.AMSGrad
+	if l := typedOf[F](last); l != nil && l.T == t.T {
+		t.kernel = l.kernel
+		return
+	}
+	t.own.set(c, t.T+1, scale)
+	t.kernel = t.own
+}
+
+func (t *typed[F]) squares(from, to int) float64 { return t.own.squares((*t.given.grad)[from:to]) }
+func (t *typed[F]) finite(from, to int) bool     { return t.own.finite((*t.given.grad)[from:to]) }
+func (t *typed[F]) zero(from, to int)            { clear((*t.given.grad)[from:to]) }
+
+// step makes all of a step that concerns one cell, while it is in the cache.
+func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
+	if t.stepped {
+		p, grad := (*t.given.value)[from:to], (*t.given.grad)[from:to]
+		t.kernel.step(p, t.clamped(o, grad, worker), t.M[from:to], t.V[from:to],
+			t.maxima(from, to))
+		if o.Options.ZeroGrad {
+			clear(grad)
+		}
+	}
+	if o.Options.EMADecay > 0 {
+		t.average(o, from, to)
+	}
+}
+
+// step steps the rows of the gradient's elements from, …, to-1. Averages are another pass.
+func (t *table) step(o *Optimizer, from, to, worker int) {
+	p := t.given.table
+	grad := p.Grad[from:to]
+	x := t.maxima(0, t.n)
+	stepRows(p.Value, t.clamped(o, grad, worker), t.M, t.V, x, t.width, p.Rows, from,
+		t.kernel.(*coeffs))
+	if o.Options.ZeroGrad {
+		clear(grad)
+	}
+}
+
+// clamped returns the gradients as they go into the step.
+func (t *typed[F]) clamped(o *Optimizer, grad []F, worker int) []F {
+	if o.Options.MaxValue == 0 {
+		return grad
+	}
+	s := t.own.shared(o)
+	g := s.scratch[worker][:len(grad)]
+	t.own.clamp(g, grad, s.clampBy, s.clampTo)
+	return g
+}
+
+// maxima returns a part of VMax, nil without AMSGrad.
+func (t *typed[F]) maxima(from, to int) []F {
+	if !t.amsgrad {
+		return nil
+	}
+	return t.VMax[from:to]
+}
+
+// average moves the average, or begins it.
+func (t *typed[F]) average(o *Optimizer, from, to int) {
+	e, p := t.ema[from:to], (*t.given.value)[from:to]
+	if t.begun {
+		t.own.average(e, p, t.own.shared(o).toward)
+	} else {
+		copy(e, p)
+	}
+}
+
+// mark is a fingerprint of a few elements of the gradient (FNV-1a).
+func (t *typed[F]) mark(from, to int) uint64 {
+	h := uint64(14695981039346656037)
+	if !t.hasGrad() {
+		return h
+	}
+	g := (*t.given.grad)[from:to]
+	for i := 0; i < len(g); i += 1 + len(g)/8 {
+		bits := uint64(0)
+		*(*F)(unsafe.Pointer(&bits)) = g[i]
+		h = (h ^ bits) * 1099511628211
+	}
+	return h
+}
+
+// memory returns the memory of a piece of a checkpoint.
+func (t *typed[F]) memory(p checkpoint.Piece) []byte {
+	switch p {
+	case checkpoint.M:
+		return checkpoint.Memory(t.M)
+	case checkpoint.V:
+		return checkpoint.Memory(t.V)
+	case checkpoint.VMax:
+		return checkpoint.Memory(t.VMax)
+	case checkpoint.EMA:
+		return checkpoint.Memory(t.ema)
+	case checkpoint.Value:
+		return checkpoint.Memory(*t.given.value)
+	}
+	return nil
+}
+
+// fresh returns a tensor of the same size with memory of its own, for what a checkpoint has.
+func (t *typed[F]) fresh(vmax, average, value bool) kind {
+	fresh := &typed[F]{base: base{n: t.n}}
+	fresh.given.value = new([]F)
+	if value {
+		*fresh.given.value = make([]F, t.n)
+	}
+	fresh.allocate(vmax, average)
+	return fresh
+}
+
+// restore gives t what was loaded: new slices, but copies where the memory is the caller's.
+func (t *typed[F]) restore(loaded kind, begun bool) {
+	from := typedOf[F](loaded)
+	value := *t.given.value
+	copy(value, *from.given.value)
+	if !begun {
+		copy(from.ema, value)
+	}
+	t.begun = begun
+	if t.given.state == nil {
+		*t.state = *from.state
+	} else {
+		copy(t.M, from.M)
+		copy(t.V, from.V)
+		switch {
+		case len(t.VMax) == t.n && from.VMax == nil:
+			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
+		case len(t.VMax) == t.n:
+			copy(t.VMax, from.VMax)
+		default:
+			t.VMax = from.VMax
+		}
+		t.T = from.T
+	}
+	if t.lent {
+		copy(t.ema, from.ema)
+	} else {
+		t.ema = from.ema
+	}
+}
