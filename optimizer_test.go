@@ -43,7 +43,7 @@ func TestOptimizerOptions(t *testing.T) {
 				}
 				o.Workers = []int{1, 2, 8}[k%3]
 				r := rand.New(rand.NewPCG(uint64(k), 1))
-				s := newTrial(t, r, o, someConfigs(k), someSizes)
+				s := newMixedTrial(t, r, o, someConfigs(k), someSizes)
 				for i := range 4 {
 					s.GradScale = []float64{1, 1, 1024, 0.3}[i]
 					s.Groups[0].Config.LR *= 0.9
@@ -128,7 +128,7 @@ func TestSkippedStep(t *testing.T) {
 			p := s.params()[1]
 			p.Grad = make([]float32, 100)
 			p.Grad[99] = bad
-			s.references[1].g = append([]float32(nil), p.Grad...)
+			s.references[1].(*reference[float32]).g = append([]float32(nil), p.Grad...)
 			stats := s.step(t)
 			assert.True(t, stats.Skipped)
 			assert.False(t, stats.GradNorm <= math.MaxFloat64)
@@ -521,7 +521,7 @@ func FuzzOptimizer(f *testing.F) {
 		}
 		names := Kernels()
 		defer selection.Use(selection.Use(names[r.IntN(len(names))]))
-		s := newTrial(t, r, o, configs, sizes)
+		s := newMixedTrial(t, r, o, configs, sizes)
 		for range 3 {
 			s.GradScale = math.Exp2(40*r.Float64() - 20)
 			s.draw(r, r.IntN(2) == 0)

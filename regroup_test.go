@@ -164,7 +164,7 @@ func TestStateOfTheCaller(t *testing.T) {
 func TestOptionsChange(t *testing.T) {
 	sharedOut(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	s := newTrial(t, r, Options{Workers: 2}, someConfigs(1), someSizes)
+	s := newMixedTrial(t, r, Options{Workers: 2}, someConfigs(1), someSizes)
 	for i, o := range []Options{
 		{MaxNorm: 1}, {MaxValue: 0.1, ZeroGrad: true}, {SkipNonFinite: true},
 		{MaxNorm: math.Inf(1)}, {}, {MaxValue: 2},
