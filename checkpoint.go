@@ -66,10 +66,10 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		info.Groups = append(info.Groups, checkpoint.Group{Config: o.Groups[i].Config.saved()})
 	}
 	var list []checkpoint.Data
-	err := o.eachTensor(func(group int, t tensor) error {
-		info.Groups[group].Params = append(info.Groups[group].Params, t.name)
+	err := o.eachTensor(func(t tensor) error {
+		info.Groups[t.group].Params = append(info.Groups[t.group].Params, t.name)
 		// A maximum from when the group had AMSGrad is kept: it may have it again.
-		amsgrad := o.Groups[group].Config.AMSGrad || len(t.memory(checkpoint.VMax)) > 0
+		amsgrad := o.Groups[t.group].Config.AMSGrad || len(t.memory(checkpoint.VMax)) > 0
 		if !t.hasMoments(amsgrad) {
 			return t.lengthError(amsgrad)
 		}

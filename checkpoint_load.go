@@ -91,7 +91,7 @@ func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 }
 
 func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
-	err := o.eachTensor(func(_ int, t tensor) error {
+	err := o.eachTensor(func(t tensor) error {
 		if !t.hasMoments(false) { // they may be written
 			return t.lengthError(false)
 		}

@@ -103,7 +103,7 @@ func (w *chunks) Do(chunk, worker int) {
 			t.step(o, c.from, c.to, worker)
 		case o.pass == averagePass:
 			t.average(o, c.from, c.to)
-		case !t.hasGrad():
+		case !t.hasGrad:
 			// It has no part in the norm, and the sum of an earlier gradient must go.
 			if o.pass == sumPass {
 				o.sums[from+i] = 0

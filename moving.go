@@ -123,7 +123,7 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 		return fmt.Errorf("%w: %q has no elements of type %T: Grow is for float32, Grow64 for "+
 			"float64", ErrParams, name, F(0))
 	}
-	if old.given.state != nil || old.lent {
+	if old.given != nil || old.lent {
 		return fmt.Errorf("%w: %q has its State or EMA in memory of the caller: make them longer "+
 			"there, and give Regroup its Param with the longer Value, Grad, State and EMA",
 			ErrParams, name)

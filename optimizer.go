@@ -68,6 +68,8 @@ type model struct {
 	tensors      []tensor       // in the order of Groups
 	index        map[string]int // of tensors, by name
 	order        []int          // of tensors, in the order of their names
+	bound        []lists        // of Groups, to which the tensors refer
+	isBound      bool           // if they do
 	words        int            // of 32 bits, in all tensors
 	grid         grid           // of a step
 	whole        grid           // of all tables, with EMADecay
@@ -135,15 +137,15 @@ func enrol[F float](o *Optimizer, w where, f fields[F], before *Optimizer, chang
 		return fmt.Errorf("%w: name %q is not unique or not UTF-8: give %v another (without one "+
 			"it is %q)", ErrParams, name, w, w.name())
 	}
-	if owner, ok := owners[f.state]; ok && f.state != nil {
+	if owner, ok := owners[*f.state]; ok && *f.state != nil {
 		return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, name)
 	}
-	owners[f.state] = name
+	owners[*f.state] = name
 	old := before.tensor(name).kind
 	if changed.kind != nil && changed.name == name {
 		old = changed.kind
 	}
-	t := newTensor(f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
+	t := newTensor(w, f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
 	o.index[name] = len(o.tensors)
 	o.tensors = append(o.tensors, t)
 	o.words += t.n * t.words
@@ -366,18 +368,18 @@ func (o *Optimizer) prepare(scale float64) int {
 	if o.Options.MaxValue > 0 {
 		scale = 1
 	}
-	stepped, rest := 0, o.tensors
-	for j := range o.Groups {
-		g := &o.Groups[j]
-		var last kind
-		for _, t := range rest[:g.size()] {
-			if t.stepped = t.hasGrad(); t.stepped {
-				t.prepare(&g.Config, scale, last)
-				last = t.kind
-				stepped++
-			}
+	stepped := 0
+	var last tensor
+	for _, t := range o.tensors {
+		if !t.hasGrad {
+			continue
 		}
-		rest = rest[g.size():]
+		if last.base != nil && last.group != t.group {
+			last.kind = nil
+		}
+		t.prepare(&o.Groups[t.group].Config, scale, last.kind)
+		last = t
+		stepped++
 	}
 	return stepped
 }
@@ -385,7 +387,7 @@ func (o *Optimizer) prepare(scale float64) int {
 // count counts a step that is done.
 func (o *Optimizer) count() {
 	for _, t := range o.tensors {
-		if t.stepped {
+		if t.hasGrad {
 			*t.kind.count()++
 		}
 		t.begun = t.begun || o.Options.EMADecay > 0
@@ -399,21 +401,22 @@ func (o *Optimizer) check() error {
 		return err
 	}
 	moved := o.Options.ZeroGrad != o.gradsWritten
-	err := o.eachTensor(func(group int, t tensor) error {
+	if err := o.bind(); err != nil {
+		return err
+	}
+	for _, t := range o.tensors {
 		extent := t.extent
-		if err := t.check(o.Groups[group].Config.AMSGrad); err != nil {
+		m, err := t.look(o.Groups[t.group].Config.AMSGrad)
+		if err != nil {
 			return err
 		}
-		o.uncut = o.uncut || t.extent != extent
-		moved = moved || t.place != t.now()
-		return nil
-	})
-	if err == nil && moved {
-		o.normed = false
-		err = o.checkOverlaps()
+		moved, o.uncut = moved || m, o.uncut || t.extent != extent
 	}
-	if err != nil {
-		return err
+	if moved {
+		o.normed = false
+		if err := o.checkOverlaps(); err != nil {
+			return err
+		}
 	}
 	if o.uncut {
 		o.cut()
@@ -455,27 +458,64 @@ func (o *Optimizer) checkConfigs() error {
 
 // eachTensor calls f for all tensors in the order of Groups. It checks that Groups hold the tensors
 // given to New or Regroup.
-func (o *Optimizer) eachTensor(f func(group int, t tensor) error) error {
-	i := 0
-	next := func(w where, t tensor, err error) error {
-		if err != nil {
+func (o *Optimizer) eachTensor(f func(t tensor) error) error {
+	if err := o.bind(); err != nil {
+		return err
+	}
+	for _, t := range o.tensors {
+		if err := t.same(); err != nil {
 			return err
 		}
-		i++
-		return f(w.group, t)
+		if err := f(t); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// lists are where the lists of a group lie, and how long they are.
+type lists struct {
+	params   *Param
+	params64 *Param64
+	tables   *Table
+	size     [3]int
+}
+
+func (g *Group) lists() lists {
+	return lists{unsafe.SliceData(g.Params), unsafe.SliceData(g.Params64),
+		unsafe.SliceData(g.Tables), [3]int{len(g.Params), len(g.Params64), len(g.Tables)}}
+}
+
+// bind makes sure that the tensors know where they are in Groups, whose lists may be others by now.
+func (o *Optimizer) bind() error {
+	bound := o.isBound && len(o.bound) == len(o.Groups)
+	for i := 0; bound && i < len(o.Groups); i++ {
+		bound = o.bound[i] == o.Groups[i].lists()
+	}
+	if bound {
+		return nil
+	}
+	o.bound, o.isBound = o.bound[:0], false
+	i := 0
 	err := visit(o.Groups, func(w where, f fields[float32]) error {
-		t, err := bind(o, i, w, f)
-		return next(w, t, err)
+		i++
+		return bind(o, i-1, w, f)
 	}, func(w where, f fields[float64]) error {
-		t, err := bind(o, i, w, f)
-		return next(w, t, err)
+		i++
+		return bind(o, i-1, w, f)
 	})
 	if err == nil && i < len(o.tensors) {
-		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: "+
-			"use Add, Remove or Regroup for other tensors", ErrParams, i, len(o.tensors))
+		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: %s", ErrParams, i,
+			len(o.tensors), regroup)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	for i := range o.Groups {
+		o.bound = append(o.bound, o.Groups[i].lists())
+	}
+	o.isBound = true
+	return nil
 }
 
 func isScale(x float64) bool { return x > 0 && inRange(x) && inRange(1/x) }

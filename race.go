@@ -48,14 +48,14 @@ func (o *Optimizer) raceHooks() {
 }
 
 func raceHook[F float](o *Optimizer, t *typed[F]) {
-	for _, s := range [][]F{*t.given.value, t.M, t.V, t.VMax, t.ema} {
+	for _, s := range [][]F{*t.at.value, t.M, t.V, t.VMax, t.ema} {
 		raceWrite(s)
 	}
-	raceGrad(o, *t.given.grad)
+	raceGrad(o, *t.at.grad)
 }
 
 func raceTable(o *Optimizer, t *table) {
-	p, x := t.given.table, t.VMax
+	p, x := t.at.table, t.VMax
 	raceWrite(t.ema)
 	if o.Options.EMADecay > 0 {
 		raceRead(p.Value)

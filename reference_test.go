@@ -364,7 +364,7 @@ func (s *trial) step(t testing.TB) Stats {
 
 func compare[F float](t testing.TB, o *Optimizer, ref *reference[F], average []F) {
 	t.Helper()
-	state, at := stateIn[F](o, ref.name), typedOf[F](o.tensor(ref.name).kind).given
+	state, at := stateIn[F](o, ref.name), typedOf[F](o.tensor(ref.name).kind).at
 	require.Equal(t, ref.t, state.T, "T of %s", ref.name)
 	for _, c := range []struct {
 		name      string

@@ -17,6 +17,7 @@ type tensor struct {
 
 // base is the part of a tensor that is the same for all kinds.
 type base struct {
+	where
 	name    string
 	n       int    // elements
 	extent  int    // elements that a step concerns: n, or those of a table's gradient
@@ -24,18 +25,18 @@ type base struct {
 	dtype   string // in checkpoints
 	begun   bool   // the average has begun
 	lent    bool   // the average lies in the caller's memory
-	stepped bool   // in the step at hand
+	hasGrad bool   // in the step at hand, which is a step of this tensor, then
 	place   place  // where its slices lay when they were last checked
 }
 
 // kind is the part that is not: a *typed[float32], a *typed[float64] or a *table. Elements from, …,
 // to-1 are those of a cell.
 type kind interface {
-	count() *uint64 // State.T
-	hasGrad() bool
+	count() *uint64               // State.T
+	same() error                  // an error if it is not the tensor that was given to New
 	hasMoments(amsgrad bool) bool // of the right length
-	check(amsgrad bool) error
 	lengthError(amsgrad bool) error
+	look(amsgrad bool) (moved bool, err error) // at what a step is about to use
 	now() place
 	written(list []span, grad bool) []span // what a step writes, with the gradient if it is zeroed
 	read() [2]span                         // what else a step reads
@@ -93,25 +94,29 @@ type state[F float] struct {
 	M, V, VMax []F
 }
 
-// fields are those of a Param, a Param64 or a Table in Groups.
+// fields are those of a Param, a Param64 or a Table in Groups, to be read anew at each step.
 type fields[F float] struct {
-	name        *string
-	value, grad *[]F
-	state       *state[F]
-	ema         []F
-	table       *Table // nil if it is none
+	name             *string
+	value, grad, ema *[]F
+	state            **state[F]
+	table            *Table // nil if it is none
 }
 
+// The pointers to the states may change their type, since a State is what a state[float32] is.
+
 func (p *Param) fields() fields[float32] {
-	return fields[float32]{&p.Name, &p.Value, &p.Grad, (*state[float32])(p.State), p.EMA, nil}
+	state := (**state[float32])(unsafe.Pointer(&p.State))
+	return fields[float32]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, nil}
 }
 
 func (p *Param64) fields() fields[float64] {
-	return fields[float64]{&p.Name, &p.Value, &p.Grad, (*state[float64])(p.State), p.EMA, nil}
+	state := (**state[float64])(unsafe.Pointer(&p.State))
+	return fields[float64]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, nil}
 }
 
 func (p *Table) fields() fields[float32] {
-	return fields[float32]{&p.Name, &p.Value, &p.Grad, (*state[float32])(p.State), p.EMA, p}
+	state := (**state[float32])(unsafe.Pointer(&p.State))
+	return fields[float32]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, p}
 }
 
 // where is the place of a tensor in Groups.
@@ -160,8 +165,9 @@ func visit(groups []Group, single func(where, fields[float32]) error,
 // typed is a tensor of elements of one type.
 type typed[F float] struct {
 	base
-	given     fields[F]
-	*state[F]               // given, or made by the optimizer
+	at        fields[F]     // in Groups
+	given     *state[F]     // by the caller, or nil
+	*state[F]               // in use
 	ema       []F           // average of the parameters, or empty
 	amsgrad   bool          // in the step at hand
 	own       arithmetic[F] // with scalars of its own
@@ -184,9 +190,9 @@ func typedOf[F float](k kind) *typed[F] {
 	return t
 }
 
-// newTensor returns the tensor with the given fields. Its state and average are the given ones,
-// else those of the tensor old, which may be none, else new ones.
-func newTensor[F float](f fields[F], old kind, amsgrad, average bool) tensor {
+// newTensor returns the tensor at a place in Groups. Its state and average are the given ones, else
+// those of the tensor old, which may be none, else new ones.
+func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) tensor {
 	var t *typed[F]
 	var k kind
 	if f.table != nil {
@@ -196,9 +202,10 @@ func newTensor[F float](f fields[F], old kind, amsgrad, average bool) tensor {
 		t = new(typed[F])
 		k = t
 	}
-	t.base = base{name: *f.name, n: len(*f.value), begun: f.ema != nil, lent: f.ema != nil}
-	t.base.extent, t.base.words = t.n, int(unsafe.Sizeof(F(0))/4)
-	t.given, t.state, t.ema = f, f.state, f.ema
+	t.at, t.given, t.state, t.ema = f, *f.state, *f.state, *f.ema
+	lent := t.ema != nil
+	t.base = base{name: *f.name, where: w, n: len(*f.value), begun: lent, lent: lent}
+	t.extent, t.words = t.n, int(unsafe.Sizeof(F(0))/4)
 	t.own, t.dtype = arithmeticOf[F]()
 	if old := typedOf[F](old); old != nil && old.n == t.n {
 		if t.state == nil {
@@ -252,47 +259,62 @@ func (t *typed[F]) allocate(amsgrad, average bool) {
 	}
 }
 
-// bind makes f, of the tensor at w in Groups, the fields of the tensor i of o. It checks that they
-// are those of the tensor that was given to New.
-func bind[F float](o *Optimizer, i int, w where, f fields[F]) (tensor, error) {
-	const regroup = "use Add, Remove or Regroup for other tensors"
+// bind makes f, at a place in Groups, the fields of the tensor i of o.
+func bind[F float](o *Optimizer, i int, w where, f fields[F]) error {
 	if i == len(o.tensors) || *f.name != o.tensors[i].name {
-		return tensor{}, fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, *f.name,
+		return strangerError(w, *f.name)
+	}
+	t := typedOf[F](o.tensors[i].kind)
+	if t == nil || (f.table != nil) != (t.at.table != nil) {
+		return fmt.Errorf("%w: %v, %q, is of another kind than in New: %s", ErrParams, w, *f.name,
 			regroup)
 	}
-	k := o.tensors[i]
-	t := typedOf[F](k.kind)
-	if t == nil || (f.table != nil) != (t.given.table != nil) {
-		return tensor{}, fmt.Errorf("%w: %v, %q, is of another kind than in New: %s", ErrParams, w,
-			*f.name, regroup)
+	t.at, t.where = f, w
+	return nil
+}
+
+// regroup is an advice in errors.
+const regroup = "use Add, Remove or Regroup for other tensors"
+
+func strangerError(w where, name string) error {
+	return fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, name, regroup)
+}
+
+// same returns an error if t is not the tensor that was given to New.
+func (t *typed[F]) same() error {
+	if *t.at.name != t.name {
+		return strangerError(t.where, *t.at.name)
 	}
-	if n := len(*f.value); n != t.n {
-		return tensor{}, fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
+	if n := len(*t.at.value); n != t.n {
+		return fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
 			"use Grow or Regroup to resize a tensor", ErrLength, t.name, t.n, n)
 	}
-	if f.state != t.given.state || t.lent && address(f.ema) != address(t.ema) {
-		return tensor{}, fmt.Errorf("%w: %q has another State or EMA than in New: "+
+	if *t.at.state != t.given || t.lent && address(*t.at.ema) != address(t.ema) {
+		return fmt.Errorf("%w: %q has another State or EMA than in New: "+
 			"use Regroup to give it others", ErrParams, t.name)
 	}
-	if t.given.value != f.value {
-		t.given = f
-	}
-	return k, nil
+	return nil
 }
 
 func (t *typed[F]) count() *uint64 { return &t.T }
-func (t *typed[F]) hasGrad() bool  { return *t.given.grad != nil }
 
 func (t *typed[F]) hasMoments(amsgrad bool) bool {
 	return len(t.M) == t.n && len(t.V) == t.n && (!amsgrad || len(t.VMax) == t.n)
 }
 
-// check looks at what a step is about to use.
-func (t *typed[F]) check(amsgrad bool) error {
-	if grad := *t.given.grad; grad != nil && len(grad) != t.n {
-		return t.lengthError(amsgrad)
+// look checks all but overlaps. The slices have moved if they do not lie in their place.
+func (t *typed[F]) look(amsgrad bool) (moved bool, err error) {
+	if err := t.same(); err != nil {
+		return false, err
 	}
-	return t.checkState(amsgrad)
+	grad, p := *t.at.grad, &t.place
+	if t.hasGrad = grad != nil; t.hasGrad && len(grad) != t.n {
+		return false, t.lengthError(amsgrad)
+	}
+	moved = address(grad) != p.grad || address(*t.at.value) != p.written[0] ||
+		address(t.M) != p.written[1] || address(t.V) != p.written[2] ||
+		address(t.VMax) != p.written[3] || len(t.VMax) != p.vmax || address(t.ema) != p.written[4]
+	return moved, t.checkState(amsgrad)
 }
 
 func (t *typed[F]) checkState(amsgrad bool) error {
@@ -305,24 +327,27 @@ func (t *typed[F]) checkState(amsgrad bool) error {
 	return nil
 }
 
-// check checks the rows as well.
-func (t *table) check(amsgrad bool) error {
-	p := t.given.table
-	if p.Width != t.width || t.width < 1 || t.n%t.width != 0 {
-		return fmt.Errorf("%w: %q: Width %d, want the one given to New, which divides the length "+
-			"of Value, %d", ErrLength, t.name, p.Width, t.n)
+// look checks the rows as well.
+func (t *table) look(amsgrad bool) (moved bool, err error) {
+	if err := t.same(); err != nil {
+		return false, err
 	}
-	t.extent = len(p.Grad)
-	if p.Grad != nil {
+	p := t.at.table
+	if p.Width != t.width || t.width < 1 || t.n%t.width != 0 {
+		return false, fmt.Errorf("%w: %q: Width %d, want the one given to New, which divides the "+
+			"length of Value, %d", ErrLength, t.name, p.Width, t.n)
+	}
+	t.extent, t.hasGrad = len(p.Grad), p.Grad != nil
+	if t.hasGrad {
 		if err := checkRows(p.Rows, t.n/t.width); err != nil {
-			return fmt.Errorf("%w (%q)", err, t.name)
+			return false, fmt.Errorf("%w (%q)", err, t.name)
 		}
 		if len(p.Grad) != len(p.Rows)*t.width { // at most n
-			return fmt.Errorf("%w: %q: Grad %d, want %d: %d Rows of Width %d", ErrLength, t.name,
-				len(p.Grad), len(p.Rows)*t.width, len(p.Rows), t.width)
+			return false, fmt.Errorf("%w: %q: Grad %d, want %d: %d Rows of Width %d", ErrLength,
+				t.name, len(p.Grad), len(p.Rows)*t.width, len(p.Rows), t.width)
 		}
 	}
-	return t.checkState(amsgrad)
+	return t.now() != t.place, t.checkState(amsgrad)
 }
 
 func (t *typed[F]) lengthError(amsgrad bool) error {
@@ -341,43 +366,43 @@ func (t *typed[F]) lengthError(amsgrad bool) error {
 	if t.ema != nil {
 		more += fmt.Sprintf(", EMA %d", len(t.ema))
 	}
-	if g := *t.given.grad; g != nil {
+	if g := *t.at.grad; g != nil {
 		grad = fmt.Sprint(len(g))
 	}
 	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s",
-		ErrLength, t.name, t.n, len(*t.given.value), grad, len(t.M), len(t.V), more)
+		ErrLength, t.name, t.n, len(*t.at.value), grad, len(t.M), len(t.V), more)
 }
 
 func (t *typed[F]) now() place {
 	return place{
-		written: [...]uintptr{address(*t.given.value), address(t.M), address(t.V),
+		written: [...]uintptr{address(*t.at.value), address(t.M), address(t.V),
 			address(t.VMax), address(t.ema)},
 		vmax: len(t.VMax),
-		grad: address(*t.given.grad),
+		grad: address(*t.at.grad),
 	}
 }
 
 func (t *table) now() place {
 	p := t.typed.now()
-	p.rows, p.extent = address(t.given.table.Rows), t.extent
+	p.rows, p.extent = address(t.at.table.Rows), t.extent
 	return p
 }
 
 func (t *typed[F]) written(list []span, grad bool) []span {
-	list = append(list, spanOf(t.name, "Value", *t.given.value), spanOf(t.name, "M", t.M),
+	list = append(list, spanOf(t.name, "Value", *t.at.value), spanOf(t.name, "M", t.M),
 		spanOf(t.name, "V", t.V), spanOf(t.name, "VMax", t.VMax), spanOf(t.name, "EMA", t.ema))
 	if grad {
-		list = append(list, spanOf(t.name, "Grad", *t.given.grad))
+		list = append(list, spanOf(t.name, "Grad", *t.at.grad))
 	}
 	return list
 }
 
-func (t *typed[F]) read() [2]span { return [2]span{spanOf(t.name, "Grad", *t.given.grad)} }
+func (t *typed[F]) read() [2]span { return [2]span{spanOf(t.name, "Grad", *t.at.grad)} }
 
 func (t *table) read() [2]span {
 	spans := t.typed.read()
-	if t.given.table.Grad != nil {
-		spans[1] = spanOf(t.name, "Rows", t.given.table.Rows)
+	if t.at.table.Grad != nil {
+		spans[1] = spanOf(t.name, "Rows", t.at.table.Rows)
 	}
 	return spans
 }
@@ -386,7 +411,7 @@ func (t *table) read() [2]span {
 func (t *typed[F]) furnish(o *Optimizer, workers int) {
 	if o.Options.EMADecay > 0 && t.ema == nil {
 		t.allocate(false, true)
-		copy(t.ema, *t.given.value)
+		copy(t.ema, *t.at.value)
 	}
 	if o.Options.MaxValue > 0 {
 		s := t.own.shared(o)
@@ -408,14 +433,14 @@ func (t *typed[F]) prepare(c *Config, scale float64, last kind) {
 	t.kernel = t.own
 }
 
-func (t *typed[F]) squares(from, to int) float64 { return t.own.squares((*t.given.grad)[from:to]) }
-func (t *typed[F]) finite(from, to int) bool     { return t.own.finite((*t.given.grad)[from:to]) }
-func (t *typed[F]) zero(from, to int)            { clear((*t.given.grad)[from:to]) }
+func (t *typed[F]) squares(from, to int) float64 { return t.own.squares((*t.at.grad)[from:to]) }
+func (t *typed[F]) finite(from, to int) bool     { return t.own.finite((*t.at.grad)[from:to]) }
+func (t *typed[F]) zero(from, to int)            { clear((*t.at.grad)[from:to]) }
 
 // step makes all of a step that concerns one cell, while it is in the cache.
 func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
-	if t.stepped {
-		p, grad := (*t.given.value)[from:to], (*t.given.grad)[from:to]
+	if t.hasGrad {
+		p, grad := (*t.at.value)[from:to], (*t.at.grad)[from:to]
 		t.kernel.step(p, t.clamped(o, grad, worker), t.M[from:to], t.V[from:to],
 			t.maxima(from, to))
 		if o.Options.ZeroGrad {
@@ -429,7 +454,7 @@ func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 
 // step steps the rows of the gradient's elements from, …, to-1. Averages are another pass.
 func (t *table) step(o *Optimizer, from, to, worker int) {
-	p := t.given.table
+	p := t.at.table
 	grad := p.Grad[from:to]
 	x := t.maxima(0, t.n)
 	stepRows(p.Value, t.clamped(o, grad, worker), t.M, t.V, x, t.width, p.Rows, from,
@@ -460,7 +485,7 @@ func (t *typed[F]) maxima(from, to int) []F {
 
 // average moves the average, or begins it.
 func (t *typed[F]) average(o *Optimizer, from, to int) {
-	e, p := t.ema[from:to], (*t.given.value)[from:to]
+	e, p := t.ema[from:to], (*t.at.value)[from:to]
 	if t.begun {
 		t.own.average(e, p, t.own.shared(o).toward)
 	} else {
@@ -471,10 +496,10 @@ func (t *typed[F]) average(o *Optimizer, from, to int) {
 // mark is a fingerprint of a few elements of the gradient (FNV-1a).
 func (t *typed[F]) mark(from, to int) uint64 {
 	h := uint64(14695981039346656037)
-	if !t.hasGrad() {
+	if !t.hasGrad {
 		return h
 	}
-	g := (*t.given.grad)[from:to]
+	g := (*t.at.grad)[from:to]
 	for i := 0; i < len(g); i += 1 + len(g)/8 {
 		bits := uint64(0)
 		*(*F)(unsafe.Pointer(&bits)) = g[i]
@@ -495,7 +520,7 @@ func (t *typed[F]) memory(p checkpoint.Piece) []byte {
 	case checkpoint.EMA:
 		return checkpoint.Memory(t.ema)
 	case checkpoint.Value:
-		return checkpoint.Memory(*t.given.value)
+		return checkpoint.Memory(*t.at.value)
 	}
 	return nil
 }
@@ -503,9 +528,9 @@ func (t *typed[F]) memory(p checkpoint.Piece) []byte {
 // fresh returns a tensor of the same size with memory of its own, for what a checkpoint has.
 func (t *typed[F]) fresh(vmax, average, value bool) kind {
 	fresh := &typed[F]{base: base{n: t.n}}
-	fresh.given.value = new([]F)
+	fresh.at.value = new([]F)
 	if value {
-		*fresh.given.value = make([]F, t.n)
+		*fresh.at.value = make([]F, t.n)
 	}
 	fresh.allocate(vmax, average)
 	return fresh
@@ -514,13 +539,13 @@ func (t *typed[F]) fresh(vmax, average, value bool) kind {
 // restore gives t what was loaded: new slices, but copies where the memory is the caller's.
 func (t *typed[F]) restore(loaded kind, begun bool) {
 	from := typedOf[F](loaded)
-	value := *t.given.value
-	copy(value, *from.given.value)
+	value := *t.at.value
+	copy(value, *from.at.value)
 	if !begun {
 		copy(from.ema, value)
 	}
 	t.begun = begun
-	if t.given.state == nil {
+	if t.given == nil {
 		*t.state = *from.state
 	} else {
 		copy(t.M, from.M)
