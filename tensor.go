@@ -440,9 +440,15 @@ func (t *typed[F]) zero(from, to int)            { clear((*t.at.grad)[from:to]) 
 // step makes all of a step that concerns one cell, while it is in the cache.
 func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 	if t.hasGrad {
-		p, grad := (*t.at.value)[from:to], (*t.at.grad)[from:to]
-		t.kernel.step(p, t.clamped(o, grad, worker), t.M[from:to], t.V[from:to],
-			t.maxima(from, to))
+		grad := (*t.at.grad)[from:to]
+		g, x := grad, []F(nil)
+		if o.Options.MaxValue > 0 {
+			g = t.clamped(o, grad, worker)
+		}
+		if t.amsgrad {
+			x = t.VMax[from:to]
+		}
+		t.kernel.step((*t.at.value)[from:to], g, t.M[from:to], t.V[from:to], x)
 		if o.Options.ZeroGrad {
 			clear(grad)
 		}
