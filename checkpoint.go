@@ -84,7 +84,7 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 			checkpoint.EMA: t.begun, checkpoint.Value: o.Options.SaveParams,
 		} {
 			if p := checkpoint.Piece(what); wanted {
-				list = append(list, checkpoint.FloatsOf(p.Key(t.name), t.dtype, t.n, t.memory(p)))
+				list = append(list, t.data(p))
 			}
 		}
 		return nil

@@ -51,6 +51,7 @@ type kind interface {
 	zero(from, to int)
 
 	memory(p checkpoint.Piece) []byte
+	data(p checkpoint.Piece) checkpoint.Data
 	fresh(vmax, average, value bool) kind
 	restore(loaded kind, begun bool)
 }
@@ -206,7 +207,7 @@ func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) t
 	lent := t.ema != nil
 	t.base = base{name: *f.name, where: w, n: len(*f.value), begun: lent, lent: lent}
 	t.extent, t.words = t.n, int(unsafe.Sizeof(F(0))/4)
-	t.own, t.dtype = arithmeticOf[F]()
+	t.own, t.dtype = arithmeticOf[F](), checkpoint.DTypeOf[F]()
 	if old := typedOf[F](old); old != nil && old.n == t.n {
 		if t.state == nil {
 			t.state = old.state
@@ -223,12 +224,12 @@ func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) t
 	return tensor{&t.base, k}
 }
 
-// arithmeticOf returns the kernels of a type, and its name in checkpoints.
-func arithmeticOf[F float]() (arithmetic[F], string) {
+// arithmeticOf returns the kernels of a type.
+func arithmeticOf[F float]() arithmetic[F] {
 	if a, ok := any(new(coeffs)).(arithmetic[F]); ok {
-		return a, checkpoint.Float32s
+		return a
 	}
-	return any(new(coeffs64)).(arithmetic[F]), checkpoint.Float64s
+	return any(new(coeffs64)).(arithmetic[F])
 }
 
 // allocate gives t the moments and the average that it lacks.
@@ -515,20 +516,24 @@ func (t *typed[F]) mark(from, to int) uint64 {
 }
 
 // memory returns the memory of a piece of a checkpoint.
-func (t *typed[F]) memory(p checkpoint.Piece) []byte {
+func (t *typed[F]) memory(p checkpoint.Piece) []byte { return checkpoint.Memory(t.piece(p)) }
+
+func (t *typed[F]) data(p checkpoint.Piece) checkpoint.Data {
+	return checkpoint.FloatsOf(p.Key(t.name), t.piece(p))
+}
+
+func (t *typed[F]) piece(p checkpoint.Piece) []F {
 	switch p {
 	case checkpoint.M:
-		return checkpoint.Memory(t.M)
+		return t.M
 	case checkpoint.V:
-		return checkpoint.Memory(t.V)
+		return t.V
 	case checkpoint.VMax:
-		return checkpoint.Memory(t.VMax)
+		return t.VMax
 	case checkpoint.EMA:
-		return checkpoint.Memory(t.ema)
-	case checkpoint.Value:
-		return checkpoint.Memory(*t.at.value)
+		return t.ema
 	}
-	return nil
+	return *t.at.value
 }
 
 // fresh returns a tensor of the same size with memory of its own, for what a checkpoint has.

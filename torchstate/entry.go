@@ -15,7 +15,8 @@ import (
 type entry struct {
 	id     string // in the keys of the file
 	pieces [checkpoint.Pieces]*safetensors.Tensor
-	shape  []int64 // of all pieces but step
+	dtype  string  // of all pieces but step, as is
+	shape  []int64 // the shape
 	count  uint64  // steps
 }
 
@@ -69,19 +70,23 @@ func (f *file) enter() error {
 	return nil
 }
 
-// check sets the shape of e, and says what is wrong with its pieces.
+// check sets the type and the shape of e, and says what is wrong with its pieces.
 func (e *entry) check(amsgrad bool) error {
 	var first *safetensors.Tensor
 	for p, t := range e.pieces {
 		if t == nil || checkpoint.Piece(p) == checkpoint.Step {
 			continue
 		}
-		if t.DType != checkpoint.Float32s {
-			return fmt.Errorf("%s is of dtype %s, want F32: save it as .float()",
+		if t.DType != checkpoint.Float32s && t.DType != checkpoint.Float64s {
+			return fmt.Errorf("%s is of dtype %s, want F32 or F64: save it as .float()",
 				safetensors.Quote(t.Name), t.DType)
 		}
 		if first == nil {
-			first, e.shape = t, t.Shape
+			first, e.dtype, e.shape = t, t.DType, t.Shape
+		}
+		if t.DType != e.dtype {
+			return fmt.Errorf("%s is of dtype %s, and %s of %s", safetensors.Quote(t.Name), t.DType,
+				safetensors.Quote(first.Name), e.dtype)
 		}
 		if !slices.Equal(t.Shape, first.Shape) {
 			return fmt.Errorf("%s has shape %v, and %s has %v", safetensors.Quote(t.Name), t.Shape,
@@ -130,10 +135,8 @@ func readCount(r io.ReaderAt, head *checkpoint.Head, t *safetensors.Tensor) (uin
 			return 0, fmt.Errorf("%d steps", n)
 		}
 		return uint64(n), nil
-	case checkpoint.Float32s:
-		x = float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
-	case "F64":
-		x = math.Float64frombits(binary.LittleEndian.Uint64(b))
+	case checkpoint.Float32s, checkpoint.Float64s:
+		x = float(b, t.DType)
 	default:
 		return 0, fmt.Errorf("dtype %s, want F32 or I64", t.DType)
 	}
@@ -141,6 +144,14 @@ func readCount(r io.ReaderAt, head *checkpoint.Head, t *safetensors.Tensor) (uin
 		return 0, fmt.Errorf("%v steps, want an integer from 0 to 2^63-1", x)
 	}
 	return uint64(x), nil
+}
+
+// float returns the float at the beginning of b.
+func float(b []byte, dtype string) float64 {
+	if dtype == checkpoint.Float64s {
+		return math.Float64frombits(binary.LittleEndian.Uint64(b))
+	}
+	return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
 }
 
 // readError returns the error of a read that has not got everything.
@@ -166,16 +177,17 @@ func elements(shape []int64) int64 {
 // A second is a file that is read for a second moment, which is never negative.
 type second struct {
 	io.ReaderAt
-	name string
+	*safetensors.Tensor
 }
 
 // ReadAt reads whole elements.
 func (s second) ReadAt(b []byte, at int64) (int, error) {
 	n, err := s.ReaderAt.ReadAt(b, at)
-	for i := 0; i+4 <= n; i += 4 {
-		if x := math.Float32frombits(binary.LittleEndian.Uint32(b[i:])); x < 0 {
-			return 0, fmt.Errorf("%s holds %v, and a second moment is never negative",
-				safetensors.Quote(s.name), x)
+	size := checkpoint.SizeOf(s.DType)
+	for i := 0; i+size <= n; i += size {
+		if x := float(b[i:], s.DType); x < 0 {
+			return 0, fmt.Errorf("%s holds %.6g, and a second moment is never negative",
+				safetensors.Quote(s.Name), x)
 		}
 	}
 	return n, err

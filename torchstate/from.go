@@ -144,7 +144,7 @@ func (f *file) appendData(data []checkpoint.Data, e *entry, name string,
 	for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V, checkpoint.VMax,
 		checkpoint.Value} {
 		d := checkpoint.Data{Tensor: safetensors.Tensor{
-			Name: p.Key(name), DType: checkpoint.Float32s, Shape: shape,
+			Name: p.Key(name), DType: e.dtype, Shape: shape,
 		}}
 		t := e.pieces[p]
 		switch {
@@ -153,7 +153,7 @@ func (f *file) appendData(data []checkpoint.Data, e *entry, name string,
 		case t == nil:
 			d.Source = &checkpoint.Source{File: zeros{}}
 		case p == checkpoint.V, p == checkpoint.VMax:
-			d.Source = f.head.Source(second{f.r, t.Name}, t)
+			d.Source = f.head.Source(second{f.r, t}, t)
 		default:
 			d.Source = f.head.Source(f.r, t)
 		}

@@ -166,9 +166,9 @@ func (f *file) appendPieces(
 			report.Left = append(report.Left, t.Name)
 			continue
 		case p == checkpoint.Step:
-			d.Floats = []float32{steps}
+			d.Floats = checkpoint.Memory([]float32{steps})
 		default:
-			d.Shape, d.Source = e.shape, f.head.Source(f.r, t)
+			d.DType, d.Shape, d.Source = e.dtype, e.shape, f.head.Source(f.r, t)
 		}
 		data = append(data, d)
 	}

@@ -74,6 +74,7 @@ type groupContents struct {
 type tensorContents struct {
 	Name  string             `json:"name"`
 	Shape []int64            `json:"shape"`
+	DType string             `json:"dtype"` // F32 or F64
 	T     uint64             `json:"step"`
 	Norms map[string]float64 `json:"norms"` // of the finite elements, by what they are
 	NaN   int64              `json:"nan"`
@@ -144,7 +145,7 @@ func (c *contents) readCheckpoint(from io.Reader) error {
 		}
 		c.Groups = append(c.Groups, group)
 	}
-	buffer := make([]float32, 64<<10)
+	singles, doubles := make([]float32, 64<<10), make([]float64, 32<<10)
 	for _, t := range r.Tensors {
 		piece, name, ok := checkpoint.ParseKey(t.Name)
 		s := tensors[name]
@@ -158,11 +159,16 @@ func (c *contents) readCheckpoint(from io.Reader) error {
 			}
 			s.T, err = r.Count()
 		} else {
-			if t.DType != checkpoint.Float32s {
-				return fmt.Errorf("%s has dtype %s, want F32", safetensors.Quote(t.Name), t.DType)
+			s.Shape, s.DType = t.Shape, t.DType
+			switch title := pieceTitles[piece]; t.DType {
+			case checkpoint.Float32s:
+				err = add(s, r, title, (t.To-t.From)/4, singles)
+			case checkpoint.Float64s:
+				err = add(s, r, title, (t.To-t.From)/8, doubles)
+			default:
+				return fmt.Errorf("%s has dtype %s, want F32 or F64", safetensors.Quote(t.Name),
+					t.DType)
 			}
-			s.Shape = t.Shape
-			err = s.add(r, pieceTitles[piece], (t.To-t.From)/4, buffer)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
@@ -186,11 +192,12 @@ var pieceTitles = [checkpoint.Pieces]string{
 }
 
 // add reads n elements and adds what is to be said of them.
-func (s *tensorContents) add(r *checkpoint.Reader, title string, n int64, buffer []float32) error {
+func add[F float32 | float64](s *tensorContents, r *checkpoint.Reader, title string, n int64,
+	buffer []F) error {
 	sum := 0.0
 	for n > 0 {
 		part := buffer[:min(n, int64(len(buffer)))]
-		if err := r.Floats(part); err != nil {
+		if err := r.Floats(checkpoint.Memory(part), s.DType); err != nil {
 			return err
 		}
 		for _, x := range part {
@@ -253,7 +260,11 @@ func (c *contents) print(w io.Writer) {
 		}
 		fmt.Fprintln(table, "\tNaN\tInf")
 		for _, s := range g.Tensors {
-			fmt.Fprintf(table, "  %s\t%v\t%d", plain(s.Name), s.Shape, s.T)
+			shape := fmt.Sprint(s.Shape)
+			if s.DType == checkpoint.Float64s {
+				shape += " F64"
+			}
+			fmt.Fprintf(table, "  %s\t%s\t%d", plain(s.Name), shape, s.T)
 			for _, title := range pieceTitles {
 				if norm, ok := s.Norms[title]; ok {
 					fmt.Fprintf(table, "\t%.6g", norm)

@@ -238,14 +238,14 @@ func TestInspectTensors(t *testing.T) {
 	}
 	info := checkpoint.Info{GradScale: 1,
 		Groups: []checkpoint.Group{{Params: []string{"a"}}}}
-	step := checkpoint.CountOf("state.a.step", 1)
+	step, none := checkpoint.CountOf("state.a.step", 1), []float32(nil)
 	m, v := checkpoint.FloatsOf("state.a.exp_avg", large), checkpoint.FloatsOf("state.a.exp_avg_sq",
 		large)
 	for want, data := range map[string][]checkpoint.Data{
 		"":                                {step, m, v},
-		`"state.a.step" has dtype F32`:    {checkpoint.FloatsOf("state.a.step", nil), m, v},
+		`"state.a.step" has dtype F32`:    {checkpoint.FloatsOf("state.a.step", none), m, v},
 		`"state.a.exp_avg" has dtype I64`: {step, checkpoint.CountOf("state.a.exp_avg", 1), v},
-		`"moment" is not known`:           {step, m, v, checkpoint.FloatsOf("moment", nil)},
+		`"moment" is not known`:           {step, m, v, checkpoint.FloatsOf("moment", none)},
 		`"state.b.step" is not known`:     {step, m, v, checkpoint.CountOf("state.b.step", 1)},
 	} {
 		head, err := checkpoint.Encode(&info, data)

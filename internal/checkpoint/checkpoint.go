@@ -107,10 +107,11 @@ type Data struct {
 	Source *Source
 }
 
-// FloatsOf returns the data of a flat tensor of n floats.
-func FloatsOf(key, dtype string, n int, memory []byte) Data {
-	return Data{Tensor: safetensors.Tensor{Name: key, DType: dtype, Shape: []int64{int64(n)}},
-		Floats: memory}
+// FloatsOf returns the data of a flat tensor.
+func FloatsOf[F float](key string, floats []F) Data {
+	shape := []int64{int64(len(floats))}
+	return Data{Tensor: safetensors.Tensor{Name: key, DType: DTypeOf[F](), Shape: shape},
+		Floats: Memory(floats)}
 }
 
 // CountOf returns the data of a count.
@@ -130,18 +131,33 @@ func Sort(data []Data) {
 // sets it.
 var BigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 
+type float interface{ float32 | float64 }
+
+// DTypeOf returns the type of tensors of F.
+func DTypeOf[F float]() string {
+	if unsafe.Sizeof(F(0)) == 8 {
+		return Float64s
+	}
+	return Float32s
+}
+
 // Memory returns the memory of s.
-func Memory[F float32 | float64](s []F) []byte {
+func Memory[F float](s []F) []byte {
 	at := (*byte)(unsafe.Pointer(unsafe.SliceData(s)))
 	return unsafe.Slice(at, len(s)*int(unsafe.Sizeof(F(0))))
 }
 
+// SizeOf returns the bytes of a float of a type.
+func SizeOf(dtype string) int {
+	if dtype == Float64s {
+		return 8
+	}
+	return 4
+}
+
 // reverse changes the order of the bytes of each float of b, in place.
 func reverse(b []byte, dtype string) {
-	size := 4
-	if dtype == Float64s {
-		size = 8
-	}
+	size := SizeOf(dtype)
 	for ; len(b) >= size; b = b[size:] {
 		slices.Reverse(b[:size])
 	}

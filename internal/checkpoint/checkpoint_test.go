@@ -68,7 +68,7 @@ func TestWithoutAnOptimizer(t *testing.T) {
 	require.NoError(t, r.Skip(r.Tensors[1]))
 	assert.Equal(t, []int64{n / 4, 4}, r.Tensors[2].Shape)
 	got := make([]float32, n)
-	require.NoError(t, r.Floats(got))
+	require.NoError(t, r.Floats(Memory(got), Float32s))
 	assert.Equal(t, large, got)
 	require.NoError(t, r.Close())
 

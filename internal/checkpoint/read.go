@@ -309,7 +309,7 @@ func (r *Reader) read(b []byte) error {
 	return nil
 }
 
-// Floats reads the data of a tensor of floats into the memory of some.
+// Floats reads data of a tensor of floats into the memory of some.
 func (r *Reader) Floats(to []byte, dtype string) error {
 	for chunk := range slices.Chunk(to, ChunkSize) {
 		if err := r.read(chunk); err != nil {
