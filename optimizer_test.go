@@ -234,14 +234,12 @@ func unchangedBy(t *testing.T, o *Optimizer, kind error, f func() error, parts .
 		fmt.Fprint(&s, o.T, begun(o))
 		for _, t := range o.tensors {
 			fmt.Fprint(&s, t.name, *t.count())
-			for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V, checkpoint.VMax, checkpoint.EMA} {
+			for p := range checkpoint.Piece(checkpoint.Pieces) {
 				fmt.Fprint(&s, t.memory(p))
 			}
 		}
 		for _, g := range o.Groups {
-			for _, p := range g.Params {
-				fmt.Fprint(&s, p.Value, p.Grad)
-			}
+			fmt.Fprint(&s, g)
 		}
 		return s.String()
 	}
