@@ -3,6 +3,7 @@ package torchstate_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/internal/golden"
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/python"
 	"github.com/fusedadam/adam/torchstate"
 	"github.com/stretchr/testify/assert"
@@ -22,6 +24,7 @@ import (
 type torchCase struct {
 	Name   string       `json:"name"`
 	Class  string       `json:"class"`
+	Double bool         `json:"double"` // float64
 	Groups []torchGroup `json:"groups"`
 }
 
@@ -52,7 +55,8 @@ var torchTensors = [2][]torchTensor{
 }
 
 func newCase(name, class string, a, b map[string]any) torchCase {
-	return torchCase{name, class, []torchGroup{{a, torchTensors[0]}, {b, torchTensors[1]}}}
+	return torchCase{Name: name, Class: class,
+		Groups: []torchGroup{{a, torchTensors[0]}, {b, torchTensors[1]}}}
 }
 
 func (c *torchCase) names() (names []string) {
@@ -71,6 +75,11 @@ func (c *torchCase) optimizer(t *testing.T) *adam.Optimizer {
 	for _, g := range c.Groups {
 		group := adam.Group{Config: adam.Default()}
 		for _, tensor := range g.Tensors {
+			if c.Double {
+				group.Params64 = append(group.Params64,
+					adam.Param64{Name: tensor.name, Value: make([]float64, tensor.size())})
+				continue
+			}
 			group.Params = append(group.Params,
 				adam.Param{Name: tensor.name, Value: make([]float32, tensor.size())})
 		}
@@ -82,8 +91,10 @@ func (c *torchCase) optimizer(t *testing.T) *adam.Optimizer {
 	return o
 }
 
+type float interface{ float32 | float64 }
+
 // torchGradient is gradient of testdata/torch_train.py.
-func torchGradient(step int, name string, n int) []float32 {
+func torchGradient[F float](step int, name string, n int) []F {
 	seed := 0
 	for _, b := range []byte(name) {
 		seed += int(b)
@@ -91,28 +102,33 @@ func torchGradient(step int, name string, n int) []float32 {
 	if (step+seed)%4 == 0 || name == "frozen" {
 		return nil
 	}
-	g := make([]float32, n)
+	g := make([]F, n)
 	for i := range g {
-		g[i] = float32(math.Ldexp(float64((i*7+step*13+seed*5)%33-16), -(2 + i%5)))
+		g[i] = F(math.Ldexp(float64((i*7+step*13+seed*5)%33-16), -(2 + i%5)))
 	}
 	return g
 }
 
-func eachParam(o *adam.Optimizer, f func(g *adam.Group, p *adam.Param)) {
+func eachParam(o *adam.Optimizer, f func(g *adam.Group, p *adam.Param),
+	f64 func(g *adam.Group, p *adam.Param64)) {
 	for i := range o.Groups {
-		for j := range o.Groups[i].Params {
-			f(&o.Groups[i], &o.Groups[i].Params[j])
+		g := &o.Groups[i]
+		for j := range g.Params {
+			f(g, &g.Params[j])
+		}
+		for j := range g.Params64 {
+			f64(g, &g.Params64[j])
 		}
 	}
 }
 
 func steps(t *testing.T, o *adam.Optimizer, from, to int) {
 	for step := from; step < to; step++ {
-		eachParam(o,
-			func(_ *adam.Group, p *adam.Param) {
-				p.Grad = torchGradient(step, p.Name,
-					len(p.Value))
-			})
+		eachParam(o, func(_ *adam.Group, p *adam.Param) {
+			p.Grad = torchGradient[float32](step, p.Name, len(p.Value))
+		}, func(_ *adam.Group, p *adam.Param64) {
+			p.Grad = torchGradient[float64](step, p.Name, len(p.Value))
+		})
 		_, err := o.Step()
 		require.NoError(t, err)
 	}
@@ -130,19 +146,21 @@ func sameState(t *testing.T, a, b *adam.Optimizer, what string) {
 			require.Equal(t, s.T, r.T, "%s: %s", what, p.Name)
 			for k, pair := range [][2][]float32{{s.M, r.M}, {s.V, r.V}, {s.VMax, r.VMax},
 				{p.Value, q.Value}} {
-				require.Equal(t, bits(pair[0]), bits(pair[1]), "%s: piece %d of %s", what, k,
+				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]), "%s: piece %d of %s", what, k,
+					p.Name)
+			}
+		}
+		for j := range a.Groups[i].Params64 {
+			p, q := &a.Groups[i].Params64[j], &b.Groups[i].Params64[j]
+			s, r := a.State64(p.Name), b.State64(p.Name)
+			require.Equal(t, s.T, r.T, "%s: %s", what, p.Name)
+			for k, pair := range [][2][]float64{{s.M, r.M}, {s.V, r.V}, {s.VMax, r.VMax},
+				{p.Value, q.Value}} {
+				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]), "%s: piece %d of %s", what, k,
 					p.Name)
 			}
 		}
 	}
-}
-
-func bits(s []float32) []uint32 {
-	b := make([]uint32, len(s))
-	for i, x := range s {
-		b[i] = math.Float32bits(x)
-	}
-	return b
 }
 
 // The lines of Python that users copy are the same in the package comment and in the page.
@@ -177,7 +195,9 @@ func TestTorch(t *testing.T) {
 		newCase("adamw", "AdamW", plain, amsgrad),
 		newCase("l2", "Adam", l2, up),
 		newCase("maximize", "AdamW", up, l2),
+		newCase("double", "AdamW", plain, amsgrad),
 	}
+	cases[len(cases)-1].Double = true
 	folder := t.TempDir()
 	text, err := json.Marshal(cases)
 	require.NoError(t, err)
@@ -201,7 +221,14 @@ func TestTorch(t *testing.T) {
 		require.NoError(t, o.Load(&b))
 		return o
 	}
-	values, worst := 0, 0.0
+	values, worst := map[bool]int{}, map[bool]float64{} // of float64 or not
+	near := func(got, want, lr float64, double bool, what string) {
+		t.Helper()
+		e := math.Abs(got-want) / max(math.Abs(want), lr)
+		values[double], worst[double] = values[double]+1, max(worst[double], e)
+		bound := map[bool]float64{false: golden.Bound, true: 1e-14}[double]
+		require.True(t, e <= bound, "%s: %v, torch has %v", what, got, want)
+	}
 	compare := func(ours, theirs *adam.Optimizer, what string) {
 		t.Helper()
 		for i := range theirs.Groups {
@@ -212,11 +239,17 @@ func TestTorch(t *testing.T) {
 				require.Equal(t, theirs.State(p.Name).T, ours.State(p.Name).T, "%s: %s", what,
 					p.Name)
 				for k, want := range p.Value {
-					got := float64(ours.Groups[i].Params[j].Value[k])
-					e := math.Abs(got-float64(want)) / max(math.Abs(float64(want)), config.LR)
-					values, worst = values+1, max(worst, e)
-					require.True(t, e <= golden.Bound, "%s: %q[%d] = %v, torch has %v", what,
-						p.Name, k, got, want)
+					near(float64(ours.Groups[i].Params[j].Value[k]), float64(want), config.LR,
+						false, fmt.Sprintf("%s: %q[%d]", what, p.Name, k))
+				}
+			}
+			for j := range theirs.Groups[i].Params64 {
+				p := &theirs.Groups[i].Params64[j]
+				require.Equal(t, theirs.State64(p.Name).T, ours.State64(p.Name).T, "%s: %s", what,
+					p.Name)
+				for k, want := range p.Value {
+					near(ours.Groups[i].Params64[j].Value[k], want, config.LR, true,
+						fmt.Sprintf("%s: %q[%d]", what, p.Name, k))
 				}
 			}
 		}
@@ -249,6 +282,7 @@ func TestTorch(t *testing.T) {
 		steps(t, o, 25, 35)
 		compare(o, load(c, ".35", nil), c.Name+", back in torch")
 	}
-	t.Logf("%d parameters, largest error %.2g of max(|p|, LR)", values, worst)
-	assert.Equal(t, len(cases)*2*(40+7+4+100+1+33), values)
+	t.Logf("parameters (true: of float64) %v, largest error of max(|p|, LR) %v", values, worst)
+	each := 2 * (40 + 7 + 4 + 100 + 1 + 33)
+	assert.Equal(t, map[bool]int{false: (len(cases) - 1) * each, true: each}, values)
 }

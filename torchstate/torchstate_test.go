@@ -432,3 +432,63 @@ func FuzzConvert(f *testing.F) {
 		require.True(t, json.Valid([]byte(parse(t, back.Bytes()).words["param_groups"])))
 	})
 }
+
+// Tensors of float64 become a Param64, and are the same when they are back.
+func TestFloat64(t *testing.T) {
+	double := func(key string, values ...float64) tensor {
+		var b []byte
+		for _, x := range values {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+		}
+		return tensor{key, "F64", []int64{2}, b}
+	}
+	file := func() torchFile {
+		f := aFile()
+		f.tensors[2] = double("param.2", math.Pi, 1e-300)
+		f.tensors[6] = double("state.2.exp_avg", 1e-310, -2)
+		f.tensors[7] = double("state.2.exp_avg_sq", 1e200, 3)
+		f.tensors[8] = double("state.2.max_exp_avg_sq", 1e200, math.Inf(1))
+		return f
+	}
+	saved, _ := from(t, file(), "a", "b", "c")
+	value := make([]float64, 2)
+	o, err := adam.New(adam.Options{SaveParams: true},
+		adam.Group{Config: adam.Default(), Params: []adam.Param{
+			{Name: "a", Value: make([]float32, 6)}, {Name: "b", Value: make([]float32, 1)}}},
+		adam.Group{Config: adam.Default(), Params64: []adam.Param64{{Name: "c", Value: value}}})
+	require.NoError(t, err)
+	require.NoError(t, o.Load(bytes.NewReader(saved)))
+	assert.Equal(t, []float64{math.Pi, 1e-300}, value)
+	state := o.State64("c")
+	assert.Equal(t, []float64{1e-310, -2}, state.M)
+	assert.Equal(t, []float64{1e200, 3}, state.V)
+	assert.Equal(t, []float64{1e200, math.Inf(1)}, state.VMax)
+	assert.EqualValues(t, 40, state.T)
+
+	back := to(t, o)
+	want := map[string]tensor{}
+	for _, s := range file().tensors {
+		want[s.key] = s
+	}
+	n := 0
+	for _, s := range back.tensors {
+		if s.dtype == "F64" {
+			assert.Equal(t, want[s.key], s)
+			n++
+		}
+	}
+	assert.Equal(t, 4, n)
+
+	f := file()
+	f.tensors[7] = double("state.2.exp_avg_sq", 1, -1e-300)
+	refused(t, f, `"state.2.exp_avg_sq" holds -1e-300`)
+	f.tensors[7] = floats("state.2.exp_avg_sq", []int64{2}, 1, 1)
+	refused(t, f, `"state.2.exp_avg_sq" is of dtype F32, and "state.2.exp_avg" of F64`)
+}
+
+func refused(t *testing.T, f torchFile, part string) {
+	t.Helper()
+	_, err := torchstate.FromTorch(io.Discard, bytes.NewReader(f.bytes(t)), nil)
+	require.ErrorIs(t, err, torchstate.ErrState)
+	require.ErrorContains(t, err, part)
+}

@@ -20,7 +20,7 @@ except Exception as e:  # missing, or broken
     print(e)
     sys.exit(77)
 
-TYPES = {"F32": "<f4", "I64": "<i8"}
+TYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 
 
 def save_file(tensors, path, metadata):
@@ -71,21 +71,21 @@ except ImportError:
     sys.modules["safetensors.torch"] = types.SimpleNamespace(save_file=save_file)
 
 
-def gradient(step, name, shape):
+def gradient(step, name, shape, dtype):
     """Returns the gradient of a step, exact in float32; None where the tensor has none."""
     seed = sum(name.encode())
     if (step + seed) % 4 == 0 or name == "frozen":
         return None
     i = np.arange(int(np.prod(shape)), dtype=np.int64)
     g = ((i * 7 + step * 13 + seed * 5) % 33 - 16) / 2.0 ** (2 + i % 5)
-    return torch.from_numpy(g.astype(np.float32).reshape(shape))
+    return torch.from_numpy(g.astype(dtype).reshape(shape))
 
 
-def value(name, shape):
+def value(name, shape, dtype):
     """Returns the parameters before the first step."""
     i = np.arange(int(np.prod(shape)), dtype=np.int64)
     v = ((i * 11 + sum(name.encode())) % 41 - 20) / 16.0
-    return torch.nn.Parameter(torch.from_numpy(v.astype(np.float32).reshape(shape)))
+    return torch.nn.Parameter(torch.from_numpy(v.astype(dtype).reshape(shape)))
 
 
 def main(what, folder):
@@ -96,8 +96,9 @@ def main(what, folder):
     for case in json.loads((folder / "cases.json").read_text()):
         kind = getattr(torch.optim, case["class"])
         params, groups = {}, []
+        dtype = np.float64 if case["double"] else np.float32
         for g in case["groups"]:
-            mine = {name: value(name, shape) for name, shape in g["tensors"]}
+            mine = {name: value(name, shape, dtype) for name, shape in g["tensors"]}
             params.update(mine)
             options = g["options"] if what == "begin" else {}  # The file has them.
             groups.append({"params": list(mine.values()), **options})
@@ -114,7 +115,7 @@ def main(what, folder):
             if step in ends:
                 save_optimizer(optimizer, path.with_suffix(f".{step}"))
             for name, p in params.items():
-                p.grad = gradient(step, name, p.shape)
+                p.grad = gradient(step, name, p.shape, dtype)
             optimizer.step()
     print("torch", torch.__version__)
 
