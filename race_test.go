@@ -61,7 +61,9 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 		return
 	}
 	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false,
-		"Grad and ZeroGrad": true, "Value and Grad": true} {
+		"Grad and ZeroGrad": true, "Value and Grad": true, "Value of float64": true,
+		"Grad of float64": false, "Value of a table": true, "Value of other rows": false,
+		"Rows": false, "average over other rows": true} {
 		t.Run(shared, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
 			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
@@ -82,20 +84,45 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 func raceOptimizers(t *testing.T, shared string) {
 	sharedOut(t)
 	const n = 3 * tile
-	a := Param{Name: "a", Value: make([]float32, n), Grad: make([]float32, n)}
-	b := Param{Name: "a", Value: make([]float32, n), Grad: make([]float32, n)}
+	var groups [2]Group
+	for i := range groups {
+		groups[i] = Group{
+			Config:   Default(),
+			Params:   []Param{{Name: "a", Value: make([]float32, n), Grad: make([]float32, n)}},
+			Params64: []Param64{{Name: "b", Value: make([]float64, n), Grad: make([]float64, n)}},
+			Tables: []Table{{Name: "c", Width: tile, Value: make([]float32, n), Rows: []int32{1},
+				Grad: make([]float32, tile)}},
+		}
+	}
+	a, b := &groups[0], &groups[1]
+	table := &b.Tables[0]
+	options := Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"}
 	switch shared {
 	case "Value":
-		b.Value = a.Value
+		b.Params[0].Value = a.Params[0].Value
 	case "Grad", "Grad and ZeroGrad":
-		b.Grad = a.Grad
+		b.Params[0].Grad = a.Params[0].Grad
 	case "Value and Grad":
-		b.Grad = a.Value
+		b.Params[0].Grad = a.Params[0].Value
+	case "Value of float64":
+		b.Params64[0].Value = a.Params64[0].Value
+	case "Grad of float64":
+		b.Params64[0].Grad = a.Params64[0].Grad
+	case "Value of a table":
+		table.Value = a.Tables[0].Value
+	case "Value of other rows":
+		table.Value, table.Rows = a.Tables[0].Value, []int32{0}
+	case "Rows":
+		table.Rows = a.Tables[0].Rows
+	case "average over other rows":
+		table.Value, table.Grad = a.Tables[0].Value, nil
 	}
 	var both sync.WaitGroup
-	for _, p := range []Param{a, b} {
-		o, err := New(Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"},
-			Group{Config: Default(), Params: []Param{p}})
+	for i, g := range groups {
+		if i == 1 && shared == "average over other rows" {
+			options.EMADecay = 0.5
+		}
+		o, err := New(options, g)
 		require.NoError(t, err)
 		both.Add(1)
 		go func() {

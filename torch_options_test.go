@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/fusedadam/adam/internal/golden"
 	"github.com/fusedadam/adam/internal/operands"
@@ -16,66 +17,82 @@ import (
 )
 
 // Clipping by norm and by value, loss scaling and the moving average against real PyTorch, over 50
-// steps.
+// steps of float32 and of float64.
 func TestOptionsTorch(t *testing.T) {
-	const steps, scale, lr, ema = 50, 128.0, 1e-2, 0.9
 	for _, o := range []Options{{MaxNorm: 2}, {MaxNorm: 1e6}, {MaxValue: 0.3}} {
-		o.EMADecay = ema
-		r := rand.New(rand.NewPCG(1, 2))
-		floats := func(n int, size float64) []float32 {
-			s := make([]float32, n)
-			for i := range s {
-				s[i] = float32(r.NormFloat64() * size)
-			}
-			return s
-		}
-		params := [][]float32{floats(3, 1), floats(100, 1), floats(37, 1)}
-		var grads [][][]float32
-		for step := range steps {
-			// Some steps are clipped by their norm, others not.
-			size := scale * (0.05 + 0.3*float64(step%3))
-			grads = append(grads, [][]float32{floats(3, size), floats(100, size), floats(37, size)})
-		}
-		input, err := json.Marshal(map[string]any{"params": params, "grads": grads,
-			"lr": lr, "decay": 0.1, "scale": scale,
-			"max_norm": o.MaxNorm, "max_value": o.MaxValue, "ema": ema})
-		require.NoError(t, err)
-		var torch struct {
-			Params, Average [][]float32
-			Norms           []float64
-		}
-		out := python.Run(t, bytes.NewReader(input), "testdata/torch_options.py")
-		require.NoError(t, json.Unmarshal(out, &torch))
-
-		group := Group{Config: DefaultW()}
-		group.Config.LR, group.Config.WeightDecay = lr, 0.1
-		for i, p := range params {
-			group.Params = append(group.Params, Param{Name: fmt.Sprint(i), Value: p})
-		}
-		opt, err := New(o, group)
-		require.NoError(t, err)
-		opt.GradScale = scale
-		for step := range steps {
-			for i := range params {
-				opt.Groups[0].Params[i].Grad = grads[step][i]
-			}
-			stats, err := opt.Step()
-			require.NoError(t, err)
-			if o.MaxNorm > 0 {
-				assert.InEpsilon(t, torch.Norms[step], stats.GradNorm, 1e-5)
-			}
-		}
-		worst := 0.0
-		for i, p := range params {
-			average := opt.EMA(fmt.Sprint(i))
-			for j := range p {
-				worst = max(worst, golden.Distance(p[j], torch.Params[i][j], lr),
-					golden.Distance(average[j], torch.Average[i][j], lr))
-			}
-		}
-		t.Logf("%+v: largest error %.2g of max(|p|, LR)", o, worst)
-		assert.LessOrEqual(t, worst, golden.Bound)
+		o.EMADecay = 0.9
+		besideTorch(t, o, golden.Bound, func(g *Group, name string, p []float32) {
+			g.Params = append(g.Params, Param{Name: name, Value: p})
+		})
+		besideTorch(t, o, 3e-14, func(g *Group, name string, p []float64) {
+			g.Params64 = append(g.Params64, Param64{Name: name, Value: p})
+		})
 	}
+}
+
+// besideTorch makes steps of tensors that add puts into a group. Parameters and averages may be
+// apart by bound·max(|p|, LR).
+func besideTorch[F float](t *testing.T, o Options, bound float64,
+	add func(g *Group, name string, p []F)) {
+	const steps, scale, lr = 50, 128.0, 1e-2
+	r := rand.New(rand.NewPCG(1, 2))
+	floats := func(n int, size float64) []F {
+		s := make([]F, n)
+		for i := range s {
+			s[i] = F(r.NormFloat64() * size)
+		}
+		return s
+	}
+	params := [][]F{floats(3, 1), floats(100, 1), floats(37, 1)}
+	var grads [][][]F
+	for step := range steps {
+		// Some steps are clipped by their norm, others not.
+		size := scale * (0.05 + 0.3*float64(step%3))
+		grads = append(grads, [][]F{floats(3, size), floats(100, size), floats(37, size)})
+	}
+	input, err := json.Marshal(map[string]any{"params": params, "grads": grads,
+		"lr": lr, "decay": 0.1, "scale": scale, "float64": unsafe.Sizeof(F(0)) == 8,
+		"max_norm": o.MaxNorm, "max_value": o.MaxValue, "ema": o.EMADecay})
+	require.NoError(t, err)
+	var torch struct {
+		Params, Average [][]F
+		Norms           []float64
+	}
+	out := python.Run(t, bytes.NewReader(input), "testdata/torch_options.py")
+	require.NoError(t, json.Unmarshal(out, &torch))
+
+	group := Group{Config: DefaultW()}
+	group.Config.LR, group.Config.WeightDecay = lr, 0.1
+	for i, p := range params {
+		add(&group, fmt.Sprint(i), p)
+	}
+	opt, err := New(o, group)
+	require.NoError(t, err)
+	opt.GradScale = scale
+	for step := range steps {
+		for i := range params {
+			*typedOf[F](opt.tensors[i].kind).at.grad = grads[step][i]
+		}
+		stats, err := opt.Step()
+		require.NoError(t, err)
+		if o.MaxNorm > 0 {
+			assert.InEpsilon(t, torch.Norms[step], stats.GradNorm, 10*bound)
+		}
+	}
+	worst := 0.0
+	distance := func(a, b F) {
+		d := math.Abs(float64(a)-float64(b)) / max(math.Abs(float64(b)), lr)
+		worst = max(worst, d)
+		require.LessOrEqual(t, d, bound, "%+v", o)
+	}
+	for i, p := range params {
+		average := emaOf[F](opt, fmt.Sprint(i))
+		for j := range p {
+			distance(p[j], torch.Params[i][j])
+			distance(average[j], torch.Average[i][j])
+		}
+	}
+	t.Logf("%T, %+v: largest error %.2g of max(|p|, LR)", F(0), o, worst)
 }
 
 // Errors add up over thousands of steps, torch's as ours. For gradients that alternate in sign,
