@@ -116,6 +116,7 @@ func raceOptimizers(t *testing.T, shared string) {
 		table.Rows = a.Tables[0].Rows
 	case "average over other rows":
 		table.Value, table.Grad = a.Tables[0].Value, nil
+		table.EMA = make([]float32, n) // begun: a copy would be seen anyway
 	}
 	var both sync.WaitGroup
 	for i, g := range groups {
