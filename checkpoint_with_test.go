@@ -38,7 +38,8 @@ func trained(t testing.TB, options Options, config Config, names ...string) *Opt
 // stateOf returns a copy of all that a checkpoint has of a tensor.
 func stateOf(o *Optimizer, name string) (all [5][]float32, count uint64) {
 	s := o.State(name)
-	for i, x := range [][]float32{s.M, s.V, s.VMax, o.EMA(name), *typedOf[float32](o.tensor(name).kind).at.value} {
+	for i, x := range [][]float32{s.M, s.V, s.VMax, o.EMA(name),
+		*typedOf[float32](o.tensor(name).kind).at.value} {
 		all[i] = slices.Clone(x)
 	}
 	return all, s.T

@@ -120,8 +120,8 @@ func TestKindsErrors(t *testing.T) {
 		kind  error
 		part  string
 	}{
-		"names":     {func(g *Group) { g.Params64[0].Name = "a" }, ErrParams, "Groups[0].Params64[0]"},
-		"names too": {func(g *Group) { g.Tables[0].Name = "b" }, ErrParams, "Groups[0].Tables[0]"},
+		"names":     {func(g *Group) { g.Params64[0].Name = "a" }, ErrParams, ".Params64[0]"},
+		"names too": {func(g *Group) { g.Tables[0].Name = "b" }, ErrParams, ".Tables[0]"},
 		"no width":  {func(g *Group) { g.Tables[0].Width = 0 }, ErrLength, `"c": Width 0`},
 		"width":     {func(g *Group) { g.Tables[0].Width = 4 }, ErrLength, `"c": Width 4`},
 		"one memory": {func(g *Group) {

@@ -31,7 +31,8 @@ var (
 //
 // An Optimizer comes from [New] and is not copied. It must not be used by two goroutines at once:
 // the second one gets [ErrBusy]. Different ones may. Between steps the caller may write the
-// exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value, Grad and Rows.
+// exported fields: Options, GradScale, T, Metadata, and of Groups the Configs, Value, Grad and
+// Rows.
 type Optimizer struct {
 	// Groups are copies of those given to [New]. Configs may change between steps, and Value, Grad
 	// and Rows may be other slices. For other tensors use [Optimizer.Add], [Optimizer.Remove],

@@ -445,10 +445,12 @@ func TestNewErrors(t *testing.T) {
 			[]Group{fine, {Config: Default(), Params: []Param{{Name: "c", Value: mem[19:60]}}}},
 			ErrOverlap, `Value of "b"`},
 		{"gradient", Options{},
-			[]Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[9:19]}}}},
+			[]Group{{Config: Default(),
+				Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[9:19]}}}},
 			ErrOverlap, `Grad of "c"`},
 		{"length", Options{},
-			[]Group{{Config: Default(), Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[10:19]}}}},
+			[]Group{{Config: Default(),
+				Params: []Param{{Name: "c", Value: mem[:10], Grad: mem[10:19]}}}},
 			ErrLength, "Grad 9"},
 	} {
 		o, err := New(c.o, c.groups...)

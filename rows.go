@@ -69,9 +69,9 @@ func (s *State) StepRows(p []float32, width int, rows []int32, g []float32, c Co
 // microseconds if each misses the caches, enough that the call costs nothing.
 const runsPerCall = 64
 
-// stepRows steps rows of a table. g is a part of their gradients, from the element first on. It cuts
-// the rows into runs of neighbours, and gives the kernel as many at a time as have the elements of
-// a tile. x is empty without AMSGrad.
+// stepRows steps rows of a table. g is a part of their gradients, from the element first on. It
+// cuts the rows into runs of neighbours, and gives the kernel as many at a time as have the
+// elements of a tile. x is empty without AMSGrad.
 func stepRows(p, g, m, v, x []float32, width int, rows []int32, first int, c *coeffs) {
 	var runs [runsPerCall]run
 	k, n := 0, 0          // runs gathered, and their elements

@@ -146,8 +146,8 @@ func sameState(t *testing.T, a, b *adam.Optimizer, what string) {
 			require.Equal(t, s.T, r.T, "%s: %s", what, p.Name)
 			for k, pair := range [][2][]float32{{s.M, r.M}, {s.V, r.V}, {s.VMax, r.VMax},
 				{p.Value, q.Value}} {
-				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]), "%s: piece %d of %s", what, k,
-					p.Name)
+				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]),
+					"%s: piece %d of %s", what, k, p.Name)
 			}
 		}
 		for j := range a.Groups[i].Params64 {
@@ -156,8 +156,8 @@ func sameState(t *testing.T, a, b *adam.Optimizer, what string) {
 			require.Equal(t, s.T, r.T, "%s: %s", what, p.Name)
 			for k, pair := range [][2][]float64{{s.M, r.M}, {s.V, r.V}, {s.VMax, r.VMax},
 				{p.Value, q.Value}} {
-				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]), "%s: piece %d of %s", what, k,
-					p.Name)
+				require.Equal(t, operands.Bits(pair[0]), operands.Bits(pair[1]),
+					"%s: piece %d of %s", what, k, p.Name)
 			}
 		}
 	}

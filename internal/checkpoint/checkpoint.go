@@ -123,7 +123,8 @@ func CountOf(key string, n uint64) Data {
 // that everything is aligned, then by name.
 func Sort(data []Data) {
 	slices.SortFunc(data, func(a, b Data) int {
-		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name)) // "I64" > "F64" > "F32"
+		// "I64" > "F64" > "F32"
+		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name))
 	})
 }
 
