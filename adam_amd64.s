@@ -18,6 +18,7 @@
 #define VDIVP       VDIVPS
 #define VSQRTP      VSQRTPS
 #define VMAXP       VMAXPS
+#define VMINP       VMINPS
 #define VCMPP       VCMPPS
 #define VORP        VORPS
 #define VPTESTM     VPTESTMD
@@ -94,51 +95,30 @@ TEXT ·stepRunsAVX512(SB), NOSPLIT, $8-64
 end:
 	LEAVE(left)
 
-// The small kernels work on whole blocks of 32 elements.
-//
-//	DI, SI slices   CX elements left
+// A square of a float32 is exact in float64: the multiply-add rounds as the addition alone would.
+#define SQUARESZ \
+	VCVTPS2PD (SI), Z4       \
+	VCVTPS2PD 32(SI), Z5     \
+	VCVTPS2PD 64(SI), Z6     \
+	VCVTPS2PD 96(SI), Z7     \
+	VFMADD231PD Z4, Z4, Z0   \
+	VFMADD231PD Z5, Z5, Z1   \
+	VFMADD231PD Z6, Z6, Z2   \
+	VFMADD231PD Z7, Z7, Z3   \
+	ADDQ $128, SI
 
 // func sumSquaresAVX512(grad *float32, n int, sums *partialSums)
 //
 //	sums[i%32] += grad[i]*grad[i]
-//
-// A square of a float32 is exact in float64: the multiply-add rounds as the addition alone would.
 TEXT ·sumSquaresAVX512(SB), NOSPLIT, $8-24
 	ENTER(usual)
 	MOVQ grad+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ sums+16(FP), DI
-	VMOVUPD (DI), Z0
-	VMOVUPD 64(DI), Z1
-	VMOVUPD 128(DI), Z2
-	VMOVUPD 192(DI), Z3
-	SUBQ $32, CX
-	JLT  stored
-	PCALIGN $64
-loop:
-	VCVTPS2PD (SI), Z4
-	VCVTPS2PD 32(SI), Z5
-	VCVTPS2PD 64(SI), Z6
-	VCVTPS2PD 96(SI), Z7
-	VFMADD231PD Z4, Z4, Z0
-	VFMADD231PD Z5, Z5, Z1
-	VFMADD231PD Z6, Z6, Z2
-	VFMADD231PD Z7, Z7, Z3
-	ADDQ $128, SI
-	SUBQ $32, CX
-	JGE  loop
-stored:
-	VMOVUPD Z0, (DI)
-	VMOVUPD Z1, 64(DI)
-	VMOVUPD Z2, 128(DI)
-	VMOVUPD Z3, 192(DI)
+	SUMSZ(SQUARESZ)
 	LEAVE(left)
 
 // func clampAVX512(d, grad *float32, n int, s, limit float32)
-//
-//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
-//
-// Where either is NaN, VMAXPS and VMINPS give their first operand here, Intel's second.
 TEXT ·clampAVX512(SB), NOSPLIT, $8-32
 	ENTER(usual)
 	MOVQ d+0(FP), DI
@@ -146,41 +126,10 @@ TEXT ·clampAVX512(SB), NOSPLIT, $8-32
 	MOVQ n+16(FP), CX
 	VBROADCASTSS s+24(FP), Z0
 	VBROADCASTSS limit+28(FP), Z1
-	VPXORD Z2, Z2, Z2
-	VSUBPS Z1, Z2, Z2 // -limit
-	SUBQ $32, CX
-	JLT  done
-	PCALIGN $64
-loop:
-	VMULPS (SI), Z0, Z3
-	VMULPS 64(SI), Z0, Z4
-	VMAXPS Z3, Z2, Z3
-	VMAXPS Z4, Z2, Z4
-	VMINPS Z3, Z1, Z3
-	VMINPS Z4, Z1, Z4
-	VMOVUPS Z3, (DI)
-	VMOVUPS Z4, 64(DI)
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $32, CX
-	JGE  loop
-done:
+	CLAMPZ
 	LEAVE(left)
 
-#define AVERAGE(o) \
-	VMOVUPS   o(DI), Z2        \
-	VMOVUPS   o(SI), Z3        \
-	VSUBPS    Z2, Z3, Z3       \
-	VMULPS    Z0, Z3, Z3       \
-	VADDPS    Z3, Z2, Z2       \
-	VPTESTMD  Z1, Z2, K1       \
-	VMOVAPS.Z Z2, K1, Z2       \
-	VMOVUPS   Z2, o(DI)
-
 // func averageAVX512(e, p *float32, n int, c float32)
-//
-//	e = e + c*(p-e)
-//	e = +0 where bits(e)&exponent == 0
 TEXT ·averageAVX512(SB), NOSPLIT, $8-28
 	ENTER(usual)
 	MOVQ e+0(FP), DI
@@ -188,18 +137,8 @@ TEXT ·averageAVX512(SB), NOSPLIT, $8-28
 	MOVQ n+16(FP), CX
 	VBROADCASTSS c+24(FP), Z0
 	MOVL $const_exponent, AX
-	VPBROADCASTD AX, Z1
-	SUBQ $32, CX
-	JLT  done
-	PCALIGN $64
-loop:
-	AVERAGE(0)
-	AVERAGE(64)
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $32, CX
-	JGE  loop
-done:
+	VPBROADCAST AX, Z1
+	AVERAGEZ
 	LEAVE(left)
 
 // ------------------------------------------------------------------------------------------- AVX2
@@ -273,9 +212,20 @@ end:
 	LEAVE(left)
 
 #define ADDSQUARES(o, t, sum) \
-	VCVTPS2PD o(SI), t         \
-	VMULPD    t, t, t          \
+	VCVTPS2PD o(SI), t       \
+	VMULPD    t, t, t        \
 	VADDPD    t, sum, sum
+
+#define SQUARESY \
+	ADDSQUARES(0, Y8, Y0)    \
+	ADDSQUARES(16, Y9, Y1)   \
+	ADDSQUARES(32, Y10, Y2)  \
+	ADDSQUARES(48, Y11, Y3)  \
+	ADDSQUARES(64, Y12, Y4)  \
+	ADDSQUARES(80, Y13, Y5)  \
+	ADDSQUARES(96, Y14, Y6)  \
+	ADDSQUARES(112, Y15, Y7) \
+	ADDQ $128, SI
 
 // func sumSquaresAVX2(grad *float32, n int, sums *partialSums)
 //
@@ -285,49 +235,10 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $8-24
 	MOVQ grad+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ sums+16(FP), DI
-	VMOVUPD (DI), Y0
-	VMOVUPD 32(DI), Y1
-	VMOVUPD 64(DI), Y2
-	VMOVUPD 96(DI), Y3
-	VMOVUPD 128(DI), Y4
-	VMOVUPD 160(DI), Y5
-	VMOVUPD 192(DI), Y6
-	VMOVUPD 224(DI), Y7
-	SUBQ $32, CX
-	JLT  stored
-	PCALIGN $64
-loop:
-	ADDSQUARES(0, Y8, Y0)
-	ADDSQUARES(16, Y9, Y1)
-	ADDSQUARES(32, Y10, Y2)
-	ADDSQUARES(48, Y11, Y3)
-	ADDSQUARES(64, Y12, Y4)
-	ADDSQUARES(80, Y13, Y5)
-	ADDSQUARES(96, Y14, Y6)
-	ADDSQUARES(112, Y15, Y7)
-	ADDQ $128, SI
-	SUBQ $32, CX
-	JGE  loop
-stored:
-	VMOVUPD Y0, (DI)
-	VMOVUPD Y1, 32(DI)
-	VMOVUPD Y2, 64(DI)
-	VMOVUPD Y3, 96(DI)
-	VMOVUPD Y4, 128(DI)
-	VMOVUPD Y5, 160(DI)
-	VMOVUPD Y6, 192(DI)
-	VMOVUPD Y7, 224(DI)
+	SUMSY(SQUARESY)
 	LEAVE(left)
 
-#define CLAMPY(o, t) \
-	VMULPS  o(SI), Y0, t       \
-	VMAXPS  t, Y2, t           \
-	VMINPS  t, Y1, t           \
-	VMOVUPS t, o(DI)
-
 // func clampAVX2(d, grad *float32, n int, s, limit float32)
-//
-//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
 TEXT ·clampAVX2(SB), NOSPLIT, $8-32
 	ENTER(usual)
 	MOVQ d+0(FP), DI
@@ -335,38 +246,10 @@ TEXT ·clampAVX2(SB), NOSPLIT, $8-32
 	MOVQ n+16(FP), CX
 	VBROADCASTSS s+24(FP), Y0
 	VBROADCASTSS limit+28(FP), Y1
-	VXORPS Y2, Y2, Y2
-	VSUBPS Y1, Y2, Y2 // -limit
-	SUBQ $32, CX
-	JLT  done
-	PCALIGN $64
-loop:
-	CLAMPY(0, Y3)
-	CLAMPY(32, Y4)
-	CLAMPY(64, Y5)
-	CLAMPY(96, Y6)
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $32, CX
-	JGE  loop
-done:
+	CLAMPY
 	LEAVE(left)
 
-#define AVERAGEY(o) \
-	VMOVUPS   o(DI), Y3        \
-	VMOVUPS   o(SI), Y4        \
-	VSUBPS    Y3, Y4, Y4       \
-	VMULPS    Y0, Y4, Y4       \
-	VADDPS    Y4, Y3, Y3       \
-	VPAND     Y1, Y3, Y4       \
-	VPCMPEQD  Y2, Y4, Y4       \
-	VPANDN    Y3, Y4, Y3       \
-	VMOVUPS   Y3, o(DI)
-
 // func averageAVX2(e, p *float32, n int, c float32)
-//
-//	e = e + c*(p-e)
-//	e = +0 where bits(e)&exponent == 0
 TEXT ·averageAVX2(SB), NOSPLIT, $8-28
 	ENTER(usual)
 	MOVQ e+0(FP), DI
@@ -375,19 +258,6 @@ TEXT ·averageAVX2(SB), NOSPLIT, $8-28
 	VBROADCASTSS c+24(FP), Y0
 	MOVL $const_exponent, AX
 	MOVQ AX, X1
-	VPBROADCASTD X1, Y1
-	VPXOR Y2, Y2, Y2
-	SUBQ $32, CX
-	JLT  done
-	PCALIGN $64
-loop:
-	AVERAGEY(0)
-	AVERAGEY(32)
-	AVERAGEY(64)
-	AVERAGEY(96)
-	ADDQ $128, SI
-	ADDQ $128, DI
-	SUBQ $32, CX
-	JGE  loop
-done:
+	VPBROADCAST X1, Y1
+	AVERAGEY
 	LEAVE(left)

@@ -23,6 +23,7 @@
 #define FMUL(m, n, d)  FMUL4S(m, n, d)
 #define FDIV(m, n, d)  FDIV4S(m, n, d)
 #define FMAX(m, n, d)  FMAX4S(m, n, d)
+#define FMIN(m, n, d)  FMIN4S(m, n, d)
 #define FSQRT(n, d)    FSQRT4S(n, d)
 #define DUP(v)         VDUP v.S[0], v.S4
 #define CMTST(m, n, d) VCMTST m.S4, n.S4, d.S4
@@ -97,10 +98,6 @@ done:
 end:
 	LEAVE(left)
 
-// The small kernels work on whole blocks of 32 elements.
-//
-//	R0, R1 slices   R2 elements left
-
 // From float32 to float64: the lower and the upper two elements.
 #define FCVTL2D(n, d)  WORD $(0x0e617800 | (n)<<5 | (d))
 #define FCVTLH2D(n, d) WORD $(0x4e617800 | (n)<<5 | (d))
@@ -113,6 +110,16 @@ end:
 	VFMLA V1.D2, V1.D2, low  \
 	VFMLA V2.D2, V2.D2, high
 
+#define SQUARES \
+	ADDSQUARES(V16.D2, V17.D2) \
+	ADDSQUARES(V18.D2, V19.D2) \
+	ADDSQUARES(V20.D2, V21.D2) \
+	ADDSQUARES(V22.D2, V23.D2) \
+	ADDSQUARES(V24.D2, V25.D2) \
+	ADDSQUARES(V26.D2, V27.D2) \
+	ADDSQUARES(V28.D2, V29.D2) \
+	ADDSQUARES(V30.D2, V31.D2)
+
 // func sumSquaresNEON(grad *float32, n int, sums *partialSums)
 //
 //	sums[i%32] += grad[i]*grad[i]
@@ -121,82 +128,33 @@ TEXT ·sumSquaresNEON(SB), NOSPLIT, $0-24
 	MOVD grad+0(FP), R1
 	MOVD n+8(FP), R2
 	MOVD sums+16(FP), R0
-	VLD1.P 64(R0), [V16.D2, V17.D2, V18.D2, V19.D2]
-	VLD1.P 64(R0), [V20.D2, V21.D2, V22.D2, V23.D2]
-	VLD1.P 64(R0), [V24.D2, V25.D2, V26.D2, V27.D2]
-	VLD1   (R0), [V28.D2, V29.D2, V30.D2, V31.D2]
-	SUB    $192, R0
-	SUBS   $32, R2
-	BLT    stored
-	PCALIGN $32
-loop:
-	ADDSQUARES(V16.D2, V17.D2)
-	ADDSQUARES(V18.D2, V19.D2)
-	ADDSQUARES(V20.D2, V21.D2)
-	ADDSQUARES(V22.D2, V23.D2)
-	ADDSQUARES(V24.D2, V25.D2)
-	ADDSQUARES(V26.D2, V27.D2)
-	ADDSQUARES(V28.D2, V29.D2)
-	ADDSQUARES(V30.D2, V31.D2)
-	SUBS   $32, R2
-	BGE    loop
-stored:
-	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R0)
-	VST1.P [V20.D2, V21.D2, V22.D2, V23.D2], 64(R0)
-	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R0)
-	VST1   [V28.D2, V29.D2, V30.D2, V31.D2], (R0)
+	SUMS(SQUARES)
 	LEAVE(left)
 
 // func clampNEON(d, grad *float32, n int, s, limit float32)
-//
-//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
 TEXT ·clampNEON(SB), NOSPLIT, $0-32
 	ENTER(usual)
 	MOVD  d+0(FP), R0
 	MOVD  grad+8(FP), R1
 	MOVD  n+16(FP), R2
 	FMOVS s+24(FP), F1
-	VDUP  V1.S[0], V1.S4
+	DUP(V1)
 	FMOVS limit+28(FP), F2
 	FNEGS F2, F3
-	VDUP  V2.S[0], V2.S4
-	VDUP  V3.S[0], V3.S4
-	CBZ   R2, done
-loop:
-	FMOVQ.P 16(R1), F0
-	FMUL4S(1, 0, 0)
-	FMAX4S(3, 0, 0)
-	FMIN4S(2, 0, 0)
-	FMOVQ.P F0, 16(R0)
-	SUBS  $4, R2
-	BGT   loop
-done:
+	DUP(V2)
+	DUP(V3)
+	CLAMP
 	LEAVE(left)
 
 // func averageNEON(e, p *float32, n int, c float32)
-//
-//	e = e + c*(p-e)
-//	e = +0 where bits(e)&exponent == 0
 TEXT ·averageNEON(SB), NOSPLIT, $0-28
 	ENTER(usual)
 	MOVD  e+0(FP), R0
 	MOVD  p+8(FP), R1
 	MOVD  n+16(FP), R2
 	FMOVS c+24(FP), F3
-	VDUP  V3.S[0], V3.S4
+	DUP(V3)
 	MOVW  $const_exponent, R3
 	VDUP  R3, V4.S4
-	CBZ   R2, done
-loop:
-	FMOVQ   (R0), F0
-	FMOVQ.P 16(R1), F1
-	FSUB4S(0, 1, 1)
-	FMUL4S(3, 1, 1)
-	FADD4S(1, 0, 0)
-	VCMTST V4.S4, V0.S4, V2.S4
-	VAND   V2.B16, V0.B16, V0.B16
-	FMOVQ.P F0, 16(R0)
-	SUBS  $4, R2
-	BGT   loop
-done:
+	AVERAGE
 	LEAVE(left)

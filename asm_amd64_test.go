@@ -29,7 +29,7 @@ var needs = func() map[string][2]string {
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
 		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
-		"VSQRTPD VMAXPD VCMPPD VBROADCASTSD") {
+		"VSQRTPD VMAXPD VMINPD VCMPPD VBROADCASTSD") {
 		m[s] = [2]string{"avx512f", "avx"}
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
@@ -44,7 +44,8 @@ func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
 	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
 	kernel := map[string]string{}
-	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average"} {
+	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average",
+		"sumSquares64", "clamp64", "average64"} {
 		kernel[f+"AVX512"], kernel[f+"AVX2"] = "avx512", "avx2"
 	}
 	keep := func(string) bool { return false }

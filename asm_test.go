@@ -197,6 +197,23 @@ func TestFrames(t *testing.T) {
 	assert.Greater(t, seen, 40, "uses of local variables")
 }
 
+// No kernel rounds once where the formula rounds twice. A square of a float32 is exact in float64,
+// so that its sum may come from a multiply-add.
+func TestNoFusedOperations(t *testing.T) {
+	fused := regexp.MustCompile(`^V?FN?M(ADD|SUB|LA|LS)`)
+	checked := 0
+	for _, file := range []string{"adam_amd64.s", "step64_amd64.s", "adam_arm64.s",
+		"step64_arm64.s"} {
+		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
+			seen := slices.ContainsFunc(f.statements, fused.MatchString)
+			exact := f.name == "sumSquaresAVX512" || f.name == "sumSquaresNEON"
+			assert.Equal(t, exact, seen, "%s: a fused operation", f.name)
+			checked++
+		}
+	}
+	assert.Greater(t, checked, 20, "functions")
+}
+
 // Each word that the arm64 files encode by hand disassembles to the operation that its macro names,
 // on the registers that the macro is given.
 func TestEncodings(t *testing.T) {

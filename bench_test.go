@@ -124,6 +124,40 @@ func BenchmarkStep64(b *testing.B) {
 	}
 }
 
+// BenchmarkSmallKernels measures the small kernels on a tile in cache and on tile after tile of
+// 128 MiB.
+func BenchmarkSmallKernels(b *testing.B) {
+	for _, name := range Kernels() {
+		for _, k := range smallKernels {
+			benchSmall(b, name, k, tile)
+		}
+		for _, k := range smallKernels64 {
+			benchSmall(b, name, k, tile64)
+		}
+	}
+}
+
+func benchSmall[F float](b *testing.B, kernel string, k smallKernel[F], tile int) {
+	for _, tiles := range []int{1, 4 << 10} {
+		n := tiles * tile
+		b.Run(fmt.Sprintf("%s/kernel=%s/n=%s", k.name, kernel, sizeName(n)), func(b *testing.B) {
+			defer selection.Use(selection.Use(kernel))
+			all := make([]F, 2*n)
+			for i := range all {
+				all[i] = F(i%7) - 3
+			}
+			p, g := all[:n], all[n:]
+			b.SetBytes(int64(n) * int64(unsafe.Sizeof(p[0])))
+			b.ResetTimer()
+			for range b.N {
+				for i := 0; i < n; i += tile {
+					k.run(p[i:i+tile], g[i:i+tile], 0.5)
+				}
+			}
+		})
+	}
+}
+
 func bench64(b *testing.B, name string, f func(b *testing.B, p, g []float64, s *State64)) {
 	for _, n := range benchSizes {
 		b.Run(name+"/n="+sizeName(n), func(b *testing.B) {

@@ -154,7 +154,7 @@ const block = len(partialSums{})
 // sumSquares returns the sum of the squares of a tile, in float64: the element at i belongs to
 // partial sum i mod 32, and the partial sums are added in halves. It is finite if and only if all
 // elements are.
-func sumSquares(g []float32) (sum float64) {
+func sumSquares(g []float32) float64 {
 	var sums partialSums
 	n := len(g) &^ (block - 1)
 	sumSquaresBlocks(g[:n], &sums)
@@ -163,6 +163,11 @@ func sumSquares(g []float32) (sum float64) {
 		copy(last[:], g[n:])
 		sumSquaresBlocks(last[:], &sums)
 	}
+	return sums.total()
+}
+
+// total adds the partial sums in halves.
+func (sums *partialSums) total() (sum float64) {
 	usually(func() {
 		var s [block / 2]float64 // sums stays, in case this is done twice
 		for i := range s {

@@ -162,6 +162,59 @@ func averageAVX512(e, p *float32, n int, c float32)
 //go:noescape
 func averageAVX2(e, p *float32, n int, c float32)
 
+// The same of float64.
+
+func sumSquaresBlocks64(g []float64, sums *partialSums) {
+	switch active {
+	case avx512:
+		sumSquares64AVX512(unsafe.SliceData(g), len(g), sums)
+	case avx2:
+		sumSquares64AVX2(unsafe.SliceData(g), len(g), sums)
+	default:
+		sumSquaresGeneric64(g, sums)
+	}
+}
+
+func clampBlocks64(d, g []float64, s, limit float64) {
+	switch active {
+	case avx512:
+		clamp64AVX512(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
+	case avx2:
+		clamp64AVX2(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
+	default:
+		clampGeneric64(d, g, s, limit)
+	}
+}
+
+func averageBlocks64(e, p []float64, c float64) {
+	switch active {
+	case avx512:
+		average64AVX512(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
+	case avx2:
+		average64AVX2(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
+	default:
+		averageGeneric64(e, p, c)
+	}
+}
+
+//go:noescape
+func sumSquares64AVX512(grad *float64, n int, sums *partialSums)
+
+//go:noescape
+func sumSquares64AVX2(grad *float64, n int, sums *partialSums)
+
+//go:noescape
+func clamp64AVX512(d, grad *float64, n int, s, limit float64)
+
+//go:noescape
+func clamp64AVX2(d, grad *float64, n int, s, limit float64)
+
+//go:noescape
+func average64AVX512(e, p *float64, n int, c float64)
+
+//go:noescape
+func average64AVX2(e, p *float64, n int, c float64)
+
 // The bits of MXCSR that change results or raise signals, and their values when a program starts:
 // exceptions masked, rounding to nearest, subnormals kept. The others are flags.
 const (

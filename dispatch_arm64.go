@@ -104,6 +104,41 @@ func clampNEON(d, grad *float32, n int, s, limit float32)
 //go:noescape
 func averageNEON(e, p *float32, n int, c float32)
 
+// The same of float64.
+
+func sumSquaresBlocks64(g []float64, sums *partialSums) {
+	if active != neon {
+		sumSquaresGeneric64(g, sums)
+		return
+	}
+	sumSquares64NEON(unsafe.SliceData(g), len(g), sums)
+}
+
+func clampBlocks64(d, g []float64, s, limit float64) {
+	if active != neon {
+		clampGeneric64(d, g, s, limit)
+		return
+	}
+	clamp64NEON(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
+}
+
+func averageBlocks64(e, p []float64, c float64) {
+	if active != neon {
+		averageGeneric64(e, p, c)
+		return
+	}
+	average64NEON(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
+}
+
+//go:noescape
+func sumSquares64NEON(grad *float64, n int, sums *partialSums)
+
+//go:noescape
+func clamp64NEON(d, grad *float64, n int, s, limit float64)
+
+//go:noescape
+func average64NEON(e, p *float64, n int, c float64)
+
 // The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, RMode and FZ),
 // and their values when a program starts: no traps, rounding to nearest, subnormals kept.
 const (

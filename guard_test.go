@@ -31,6 +31,11 @@ func guarded(t *testing.T, n int, atEnd bool) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(&memory[from])), n)
 }
 
+// guarded64 is guarded of float64.
+func guarded64(t *testing.T, n int, atEnd bool) []float64 {
+	return unsafe.Slice((*float64)(unsafe.Pointer(&guarded(t, 2*n, atEnd)[0])), n)
+}
+
 // No kernel touches a byte beyond a slice, at any length: each slice in turn, and all together, lie
 // against an inaccessible page at their beginning and at their end.
 func TestGuardPages(t *testing.T) {
@@ -68,7 +73,7 @@ func TestSmallKernelsGuardPages(t *testing.T) {
 		a, b := guarded(t, operands.Longest, atEnd), guarded(t, operands.Longest, atEnd)
 		eachKernel(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 1))
-			for i := range smallKernels {
+			for _, k := range smallKernels {
 				for n := range operands.Longest + 1 {
 					o := operands.New(r, n, [5]int{}, operands.Normal)
 					want := o.Clone([5]int{})
@@ -79,7 +84,32 @@ func TestSmallKernelsGuardPages(t *testing.T) {
 					copy(a[from:], o.P)
 					copy(b[from:], o.G)
 					o.P, o.G = a[from:from+n], b[from:from+n]
-					compareSmall(t, o, want, i, 0.25)
+					compareSmall(t, o, want, k, 0.25)
+				}
+			}
+		})
+	}
+}
+
+// As TestSmallKernelsGuardPages, of float64.
+func TestSmallKernelsGuardPages64(t *testing.T) {
+	const most = operands.Longest
+	for _, atEnd := range []bool{true, false} {
+		a, b := guarded64(t, most, atEnd), guarded64(t, most, atEnd)
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, k := range smallKernels64 {
+				for n := range most + 1 {
+					o := operands.New(r, n, [5]int{}, operands.Normal64)
+					want := o.Clone([5]int{})
+					from := 0
+					if atEnd {
+						from = most - n
+					}
+					copy(a[from:], o.P)
+					copy(b[from:], o.G)
+					o.P, o.G = a[from:from+n], b[from:from+n]
+					compareSmall(t, o, want, k, 0.25)
 				}
 			}
 		})
@@ -92,8 +122,7 @@ func TestGuardPages64(t *testing.T) {
 	for _, atEnd := range []bool{true, false} {
 		var edge [5][]float64
 		for i := range edge {
-			words := guarded(t, 2*most, atEnd)
-			edge[i] = unsafe.Slice((*float64)(unsafe.Pointer(&words[0])), most)
+			edge[i] = guarded64(t, most, atEnd)
 		}
 		eachKernel(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 1))

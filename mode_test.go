@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/pool"
 	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/assert"
@@ -83,6 +84,15 @@ func tiny(r *rand.Rand, n int) []float32 {
 	return s
 }
 
+// tiny64 is tiny of float64.
+func tiny64(r *rand.Rand, n int) []float64 {
+	s := make([]float64, n)
+	for i := range s {
+		s[i] = r.NormFloat64() * math.Exp2(-float64(r.IntN(1075)))
+	}
+	return s
+}
+
 func squared(s []float32) []float32 {
 	for i, x := range s {
 		s[i] = x * x
@@ -137,13 +147,6 @@ func TestModeOfStep(t *testing.T) {
 }
 
 func TestModeOfStep64(t *testing.T) {
-	tiny := func(r *rand.Rand, n int) []float64 {
-		s := make([]float64, n)
-		for i := range s {
-			s[i] = r.NormFloat64() * math.Exp2(-float64(r.IntN(1075)))
-		}
-		return s
-	}
 	eachMode(t, func(t *testing.T, m floatModeCase) {
 		r := rand.New(rand.NewPCG(3, 9))
 		for _, n := range lengths {
@@ -153,8 +156,8 @@ func TestModeOfStep64(t *testing.T) {
 				if variant&4 != 0 {
 					c.Eps = 1e-8
 				}
-				p, g := tiny(r, n), tiny(r, n)
-				s := &State64{T: 6, M: tiny(r, n), V: tiny(r, n), VMax: tiny(r, n)}
+				p, g := tiny64(r, n), tiny64(r, n)
+				s := &State64{T: 6, M: tiny64(r, n), V: tiny64(r, n), VMax: tiny64(r, n)}
 				for i, v := range s.V {
 					s.V[i] = v * v
 				}
@@ -193,6 +196,26 @@ func TestModeOfSmallKernels(t *testing.T) {
 				require.Equal(t, math.Float64bits(want), math.Float64bits(got),
 					"%s of %d elements in %s", k.name, n, m.words)
 				sameBits(t, expected, a, k.name, " in ", m.words)
+			}
+		}
+	})
+}
+
+func TestModeOfSmallKernels64(t *testing.T) {
+	eachMode(t, func(t *testing.T, m floatModeCase) {
+		r := rand.New(rand.NewPCG(4, 9))
+		for _, n := range lengths {
+			for _, k := range smallKernels64 {
+				a, b := tiny64(r, n), tiny64(r, n)
+				expected := slices.Clone(a)
+				want := k.run(expected, b, 0.7)
+				var got float64
+				left := in(m.register, func() { got = k.run(a, b, 0.7) })
+				require.Equal(t, m.register, left, "%s in %s: the mode afterwards", k.name, m.words)
+				require.Equal(t, math.Float64bits(want), math.Float64bits(got),
+					"%s of %d elements in %s", k.name, n, m.words)
+				require.True(t, operands.Unchanged(a, operands.Bits(expected)),
+					"%s of %d elements in %s", k.name, n, m.words)
 			}
 		}
 	})

@@ -1,9 +1,10 @@
 // The step in AVX-512 and AVX2, of float32 and of float64. The file that includes this one defines
 // the type: SIZE, the bytes of an element; ZLEN and YLEN, the elements of a vector; USE_L2 and
 // USE_MAX, where its coefficients have the flags l2 and amsgrad; and the instructions under their
-// names without the last letter, VMULP for VMULPS or VMULPD.
+// names without the last letter, VMULP for VMULPS or VMULPD. The small kernels are at the end of
+// each width.
 //
-// Each kernel computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
+// Each kernel of a step computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
 //
 //	g = s*g
 //	g = g + λ*p                           L2
@@ -207,6 +208,84 @@ amsgrad:                     \
 both:                        \
 	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
 
+// The small kernels work on whole blocks of 32 elements. Each macro is the kernel after the loads
+// of its arguments.
+//
+//	DI, SI slices   CX elements left
+
+// SUMSZ adds to the partial sums at DI. SQUARES adds the squares of a block, with the sums in Z0 to
+// Z3, and moves SI behind it.
+#define SUMSZ(SQUARES) \
+	VMOVUPD (DI), Z0         \
+	VMOVUPD 64(DI), Z1       \
+	VMOVUPD 128(DI), Z2      \
+	VMOVUPD 192(DI), Z3      \
+	SUBQ $32, CX             \
+	JLT  stored              \
+	PCALIGN $64              \
+loop:                        \
+	SQUARES                  \
+	SUBQ $32, CX             \
+	JGE  loop                \
+stored:                      \
+	VMOVUPD Z0, (DI)         \
+	VMOVUPD Z1, 64(DI)       \
+	VMOVUPD Z2, 128(DI)      \
+	VMOVUPD Z3, 192(DI)
+
+// CLAMPZ computes, with s in all lanes of Z0 and limit in those of Z1,
+//
+//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
+//
+// Where either is NaN, VMAXP and VMINP give their first operand here, Intel's second.
+#define CLAMPZ \
+	VPXORD Z2, Z2, Z2        \
+	VSUBP Z1, Z2, Z2         \
+	SUBQ $(2*ZLEN), CX       \
+	JLT  done                \
+	PCALIGN $64              \
+loop:                        \
+	VMULP (SI), Z0, Z3       \
+	VMULP 64(SI), Z0, Z4     \
+	VMAXP Z3, Z2, Z3         \
+	VMAXP Z4, Z2, Z4         \
+	VMINP Z3, Z1, Z3         \
+	VMINP Z4, Z1, Z4         \
+	VMOVUP Z3, (DI)          \
+	VMOVUP Z4, 64(DI)        \
+	ADDQ $128, SI            \
+	ADDQ $128, DI            \
+	SUBQ $(2*ZLEN), CX       \
+	JGE  loop                \
+done:
+
+// AVERAGEZ computes, with c in all lanes of Z0 and the bits of the exponent in those of Z1,
+//
+//	e = e + c*(p-e)
+//	e = +0 where bits(e)&exponent == 0
+#define AVERAGEZ \
+	SUBQ $(2*ZLEN), CX       \
+	JLT  done                \
+	PCALIGN $64              \
+loop:                        \
+	AVERAGE(0)               \
+	AVERAGE(64)              \
+	ADDQ $128, SI            \
+	ADDQ $128, DI            \
+	SUBQ $(2*ZLEN), CX       \
+	JGE  loop                \
+done:
+
+#define AVERAGE(o) \
+	VMOVUP   o(DI), Z2       \
+	VMOVUP   o(SI), Z3       \
+	VSUBP    Z2, Z3, Z3      \
+	VMULP    Z0, Z3, Z3      \
+	VADDP    Z3, Z2, Z2      \
+	VPTESTM  Z1, Z2, K1      \
+	VMOVAP.Z Z2, K1, Z2      \
+	VMOVUP   Z2, o(DI)
+
 // ------------------------------------------------------------------------------------------- AVX2
 
 // Sixteen registers have no room for all scalars: two come from the stack, in all lanes.
@@ -314,3 +393,84 @@ amsgrad:                     \
 	KERNELY(NOL2Y, MAXY, nextmax, loopmax, lastmax, tailmax) \
 both:                        \
 	KERNELY(L2Y, MAXY, nextboth, loopboth, lastboth, tailboth)
+
+// The small kernels, as those of AVX-512.
+
+// SUMSY is SUMSZ with the sums in Y0 to Y7.
+#define SUMSY(SQUARES) \
+	VMOVUPD (DI), Y0         \
+	VMOVUPD 32(DI), Y1       \
+	VMOVUPD 64(DI), Y2       \
+	VMOVUPD 96(DI), Y3       \
+	VMOVUPD 128(DI), Y4      \
+	VMOVUPD 160(DI), Y5      \
+	VMOVUPD 192(DI), Y6      \
+	VMOVUPD 224(DI), Y7      \
+	SUBQ $32, CX             \
+	JLT  stored              \
+	PCALIGN $64              \
+loop:                        \
+	SQUARES                  \
+	SUBQ $32, CX             \
+	JGE  loop                \
+stored:                      \
+	VMOVUPD Y0, (DI)         \
+	VMOVUPD Y1, 32(DI)       \
+	VMOVUPD Y2, 64(DI)       \
+	VMOVUPD Y3, 96(DI)       \
+	VMOVUPD Y4, 128(DI)      \
+	VMOVUPD Y5, 160(DI)      \
+	VMOVUPD Y6, 192(DI)      \
+	VMOVUPD Y7, 224(DI)
+
+// CLAMPY is CLAMPZ with s in Y0 and limit in Y1.
+#define CLAMPY \
+	VXORPS Y2, Y2, Y2        \
+	VSUBP Y1, Y2, Y2         \
+	SUBQ $(4*YLEN), CX       \
+	JLT  done                \
+	PCALIGN $64              \
+loop:                        \
+	CLAMPV(0, Y3)            \
+	CLAMPV(32, Y4)           \
+	CLAMPV(64, Y5)           \
+	CLAMPV(96, Y6)           \
+	ADDQ $128, SI            \
+	ADDQ $128, DI            \
+	SUBQ $(4*YLEN), CX       \
+	JGE  loop                \
+done:
+
+#define CLAMPV(o, t) \
+	VMULP  o(SI), Y0, t      \
+	VMAXP  t, Y2, t          \
+	VMINP  t, Y1, t          \
+	VMOVUP t, o(DI)
+
+// AVERAGEY is AVERAGEZ with c in Y0 and the bits of the exponent in Y1.
+#define AVERAGEY \
+	VPXOR Y2, Y2, Y2         \
+	SUBQ $(4*YLEN), CX       \
+	JLT  done                \
+	PCALIGN $64              \
+loop:                        \
+	AVERAGEV(0)              \
+	AVERAGEV(32)             \
+	AVERAGEV(64)             \
+	AVERAGEV(96)             \
+	ADDQ $128, SI            \
+	ADDQ $128, DI            \
+	SUBQ $(4*YLEN), CX       \
+	JGE  loop                \
+done:
+
+#define AVERAGEV(o) \
+	VMOVUP  o(DI), Y3        \
+	VMOVUP  o(SI), Y4        \
+	VSUBP   Y3, Y4, Y4       \
+	VMULP   Y0, Y4, Y4       \
+	VADDP   Y4, Y3, Y3       \
+	VPAND   Y1, Y3, Y4       \
+	VPCMPEQ Y2, Y4, Y4       \
+	VPANDN  Y3, Y4, Y3       \
+	VMOVUP  Y3, o(DI)

@@ -1,9 +1,10 @@
 // The step in NEON, of float32 and of float64. The file that includes this one defines the type:
 // SIZE, the bytes of an element; LEN, the elements of a vector; USE_L2 and USE_MAX, where its
 // coefficients have the flags l2 and amsgrad; FMOVT, the move of one element; and the vector
-// instructions FADD to FSQRT, DUP (element 0 to all lanes) and CMTST.
+// instructions FADD to FSQRT, DUP (element 0 to all lanes) and CMTST. The small kernels are at the
+// end.
 //
-// The kernel computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
+// The kernel of a step computes, with the scalars of coeffs or coeffs64 in every lane of a vector,
 //
 //	g = s*g
 //	g = g + λ*p                           L2
@@ -139,3 +140,63 @@ amsgrad:                     \
 	KERNEL(NOL2, MAX, vectormax, tailmax, elementmax) \
 both:                        \
 	KERNEL(L2, MAX, vectorboth, tailboth, elementboth)
+
+// The small kernels work on whole blocks of 32 elements. Each macro is the kernel after the loads
+// of its arguments.
+//
+//	R0, R1 slices   R2 elements left
+
+// SUMS adds to the partial sums at R0. SQUARES adds the squares of a block, with the sums in V16 to
+// V31, and moves R1 behind it.
+#define SUMS(SQUARES) \
+	VLD1.P 64(R0), [V16.D2, V17.D2, V18.D2, V19.D2] \
+	VLD1.P 64(R0), [V20.D2, V21.D2, V22.D2, V23.D2] \
+	VLD1.P 64(R0), [V24.D2, V25.D2, V26.D2, V27.D2] \
+	VLD1   (R0), [V28.D2, V29.D2, V30.D2, V31.D2] \
+	SUB    $192, R0          \
+	SUBS   $32, R2           \
+	BLT    stored            \
+	PCALIGN $32              \
+loop:                        \
+	SQUARES                  \
+	SUBS   $32, R2           \
+	BGE    loop              \
+stored:                      \
+	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R0) \
+	VST1.P [V20.D2, V21.D2, V22.D2, V23.D2], 64(R0) \
+	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R0) \
+	VST1   [V28.D2, V29.D2, V30.D2, V31.D2], (R0)
+
+// CLAMP computes, with s in all lanes of V1, limit in those of V2 and -limit in those of V3,
+//
+//	d = min(max(s*grad, -limit), limit), NaN if s*grad is
+#define CLAMP \
+	CBZ   R2, done           \
+loop:                        \
+	FMOVQ.P 16(R1), F0       \
+	FMUL(1, 0, 0)            \
+	FMAX(3, 0, 0)            \
+	FMIN(2, 0, 0)            \
+	FMOVQ.P F0, 16(R0)       \
+	SUBS  $LEN, R2           \
+	BGT   loop               \
+done:
+
+// AVERAGE computes, with c in all lanes of V3 and the bits of the exponent in those of V4,
+//
+//	e = e + c*(p-e)
+//	e = +0 where bits(e)&exponent == 0
+#define AVERAGE \
+	CBZ   R2, done           \
+loop:                        \
+	FMOVQ   (R0), F0         \
+	FMOVQ.P 16(R1), F1       \
+	FSUB(0, 1, 1)            \
+	FMUL(3, 1, 1)            \
+	FADD(1, 0, 0)            \
+	CMTST(V4, V0, V2)        \
+	VAND  V2.B16, V0.B16, V0.B16 \
+	FMOVQ.P F0, 16(R0)       \
+	SUBS  $LEN, R2           \
+	BGT   loop               \
+done:

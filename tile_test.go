@@ -13,10 +13,12 @@ import (
 
 // A smallKernel works on slices a and b with a scalar each time; what it returns and what it leaves
 // in a is its result. Each is compared with its definition, written out in reference.
-var smallKernels = []struct {
+type smallKernel[F operands.Float] struct {
 	name           string
-	run, reference func(a, b []float32, c float32) float64
-}{
+	run, reference func(a, b []F, c F) float64
+}
+
+var smallKernels = []smallKernel[float32]{
 	{"sumSquares", func(_, b []float32, _ float32) float64 { return sumSquares(b) },
 		func(_, b []float32, _ float32) float64 {
 			var sums [32]float64
@@ -58,9 +60,8 @@ var smallKernels = []struct {
 		}},
 }
 
-func compareSmall(t *testing.T, o, want *operands.Operands, i int, c float32) {
+func compareSmall[F operands.Float](t *testing.T, o, want *operands.Of[F], k smallKernel[F], c F) {
 	t.Helper()
-	k := smallKernels[i]
 	b := operands.Bits(o.G)
 	got, expected := k.run(o.P, o.G, c), k.reference(want.P, want.G, c)
 	nan := got != got && expected != expected
@@ -75,7 +76,7 @@ func compareSmall(t *testing.T, o, want *operands.Operands, i int, c float32) {
 func TestSmallKernels(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
-		for i, k := range smallKernels {
+		for _, k := range smallKernels {
 			t.Run(k.name, func(t *testing.T) {
 				for _, n := range operands.Lengths(tile) {
 					for _, kind := range operands.Kinds {
@@ -85,7 +86,7 @@ func TestSmallKernels(t *testing.T) {
 						o := operands.New(r, n, operands.Offsets(r), kind.Value)
 						nan := float32(math.NaN())
 						c := []float32{1, 0.001, 0.5, -3, 1e-30, 1e30, nan, 0}[r.IntN(8)]
-						compareSmall(t, o, o.Clone([5]int{}), i, c)
+						compareSmall(t, o, o.Clone([5]int{}), k, c)
 					}
 				}
 			})
