@@ -57,16 +57,11 @@ func (g *grid) chunk(i int) (from, to int) {
 	return from, to
 }
 
-// cut makes the grids of the step at hand.
+// cut makes the grid of the step at hand.
 func (o *Optimizer) cut() {
 	o.grid.clear()
-	o.whole.clear()
 	for _, i := range o.order {
-		t := o.tensors[i]
-		o.grid.add(i, t.extent, t.words)
-		if _, ok := t.kind.(*table); ok {
-			o.whole.add(i, t.n, t.words)
-		}
+		o.grid.add(i, o.tensors[i].extent, o.tensors[i].words)
 	}
 	n := len(o.grid.cells)
 	o.sums = slices.Grow(o.sums[:0], n)[:n]

@@ -74,7 +74,7 @@ type model struct {
 	words        int            // of 32 bits, in all tensors
 	grid         grid           // of a step
 	whole        grid           // of all tables, with EMADecay
-	uncut        bool           // the grids are not those of the tensors
+	uncut        bool           // grid is not that of the tensors
 	written      spans          // the memory that a step writes
 	spare        spans          // room for the next written
 	gradsWritten bool           // the gradients are among written
@@ -113,6 +113,12 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 		return err
 	}
 	o.order = byName(o.tensors)
+	o.whole.clear()
+	for i, t := range o.tensors {
+		if _, ok := t.kind.(*table); ok {
+			o.whole.add(i, t.n, t.words)
+		}
+	}
 	return o.check()
 }
 
