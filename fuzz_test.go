@@ -13,7 +13,7 @@ import (
 // The fuzz targets draw their operands from a seed, so that their inputs stay small and every kind
 // of value is likely. Their seeds lie at the boundaries of vectors and turns of the loops.
 var boundaries = []uint16{0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48,
-	49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193}
+	49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193, 4096, 4097}
 
 // drawn returns a config and operands of n elements drawn from the seed.
 func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
