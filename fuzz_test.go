@@ -13,19 +13,29 @@ import (
 // The fuzz targets draw their operands from a seed, so that their inputs stay small and every kind
 // of value is likely. Their seeds lie at the boundaries of vectors and turns of the loops.
 var boundaries = []uint16{0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48,
-	49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193}
+	49, 63, 64, 65, 127, 128, 129, 4095, 8191, 8192, 8193, 4096, 4097}
 
 // drawn returns a config and operands of n elements drawn from the seed.
 func drawn(n int, seed uint64) (operands.Config, *operands.Operands) {
+	return drawnOf(n, seed, operands.Variants, operands.Kinds)
+}
+
+// drawn64 is drawn of float64.
+func drawn64(n int, seed uint64) (operands.Config, *operands64) {
+	return drawnOf(n, seed, operands.Variants64, operands.Kinds64)
+}
+
+func drawnOf[F operands.Float](n int, seed uint64, variants []operands.Variant,
+	kinds []operands.KindOf[F]) (operands.Config, *operands.Of[F]) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	c := operands.Variants[r.IntN(len(operands.Variants))].Config
+	c := variants[r.IntN(len(variants))].Config
 	if r.IntN(2) == 0 {
 		c = operands.Config{LR: r.Float64(), Beta1: r.Float64(), Beta2: r.Float64(),
 			Eps: math.Exp2(-60 * r.Float64()), WeightDecay: r.Float64() * float64(r.IntN(2)),
 			Decoupled: r.IntN(2) == 0, AMSGrad: r.IntN(2) == 0, Maximize: r.IntN(2) == 0,
 			EpsUncorrected: r.IntN(2) == 0}
 	}
-	o := operands.New(r, n, operands.Offsets(r), operands.Kinds[r.IntN(len(operands.Kinds))].Value)
+	o := operands.New(r, n, operands.Offsets(r), kinds[r.IntN(len(kinds))].Value)
 	o.T = (math.MaxUint64 - 10) >> r.IntN(65)
 	return c, o
 }
@@ -37,48 +47,57 @@ func FuzzStep(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, n uint16, steps uint8, seed uint64) {
 		c, o := drawn(int(n)%(tile+100), seed)
-		r := rand.New(rand.NewPCG(seed, 2))
-		o64 := operands.New(r, int(n)%(tile64+100), operands.Offsets(r),
-			operands.Kinds64[r.IntN(len(operands.Kinds64))].Value)
-		o64.T = o.T
+		c64, o64 := drawn64(int(n)%(tile64+100), seed)
 		for _, name := range Kernels() {
 			exercised[name]++
 			before := selection.Use(name)
 			check(t, o.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
-			check64(t, o64.Clone([5]int{1, 2, 3, 4, 5}), c, 1+int(steps)%5)
+			check64(t, o64.Clone([5]int{1, 2, 3, 4, 5}), c64, 1+int(steps)%5)
 			selection.Use(before)
 		}
 	})
 }
 
-// FuzzSplit compares one call with calls on the parts of the same slices.
+// FuzzSplit compares one call with calls on the parts of the same slices, of float32 and of
+// float64.
 func FuzzSplit(f *testing.F) {
 	for i, n := range boundaries {
 		f.Add(n, n/2, n/3, uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, n, i, j uint16, seed uint64) {
 		c, whole := drawn(int(n)%(tile+100), seed)
-		length := len(whole.P)
-		a, b := int(i)%(length+1), int(j)%(length+1)
-		a, b = min(a, b), max(a, b)
+		c64, whole64 := drawn64(int(n)%(tile64+100), seed)
 		for _, name := range Kernels() {
 			before := selection.Use(name)
-			one, parts := whole.Clone([5]int{}), whole.Clone([5]int{5, 4, 3, 2, 1})
-			steps(t, one, c, 1)
-			for _, part := range []*operands.Operands{parts.Sub(a, b), parts.Sub(0, a),
-				parts.Sub(b, length)} {
-				steps(t, part, c, 1)
-			}
-			parts.T++
-			if err := parts.Difference(one); err != nil {
-				t.Fatalf("kernel %s, split at %d and %d: %v", name, a, b, err)
-			}
+			split(t, whole, makeStep, c, int(i), int(j))
+			split(t, whole64, makeStep64, c64, int(i), int(j))
 			selection.Use(before)
 		}
 	})
 }
 
-// FuzzConfig shows that no config, length or overlap panics, and that an error changes nothing.
+// split makes a step in one call and one in calls on the parts, in an order of its own, with the
+// kernel in use.
+func split[F operands.Float](t *testing.T, whole *operands.Of[F], step operands.StepOf[F],
+	c operands.Config, i, j int) {
+	length := len(whole.P)
+	a, b := i%(length+1), j%(length+1)
+	a, b = min(a, b), max(a, b)
+	one, parts := whole.Clone([5]int{}), whole.Clone([5]int{5, 4, 3, 2, 1})
+	for _, o := range []*operands.Of[F]{one, parts.Sub(a, b), parts.Sub(0, a),
+		parts.Sub(b, length)} {
+		if err := o.Step(step, c, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts.T++
+	if err := parts.Difference(one); err != nil {
+		t.Fatalf("kernel %s, %T split at %d and %d: %v", Kernel(), whole.P, a, b, err)
+	}
+}
+
+// FuzzConfig shows that no config, length or overlap panics, and that an error changes nothing, of
+// float32 and of float64.
 func FuzzConfig(f *testing.F) {
 	nan, inf := math.NaN(), math.Inf(1)
 	f.Add(1e-3, 0.9, 0.999, 1e-8, 0.01, uint8(0), uint8(0), uint8(0))
@@ -92,38 +111,44 @@ func FuzzConfig(f *testing.F) {
 		c := Config{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay,
 			Decoupled: flags&1 != 0, AMSGrad: flags&2 != 0, Maximize: flags&4 != 0,
 			EpsUncorrected: flags&8 != 0}
-		o := operands.New(rand.New(rand.NewPCG(uint64(flags), uint64(which))), 40, [5]int{},
-			operands.Normal)
-		s := o.Slices()[which%5]
-		*s = (*s)[:max(0, 40-int(shorter)%70)]
-		if which > 127 {
-			*s = *o.Slices()[which/5%5]
-		}
-		T := o.T
-		var before [5][]uint64
-		for i, b := range o.Blocks() {
-			before[i] = operands.Bits(b)
-		}
-		err := makeStep(&o.StateOf, o.P, o.G, operands.Config(c))
-		if (c.Validate() != nil) != errors.Is(err, ErrConfig) {
-			t.Fatalf("Validate: %v, Step: %v", c.Validate(), err)
-		}
-		if err == nil {
-			if o.T != T+1 {
-				t.Fatalf("T = %d after a step", o.T)
-			}
-			return
-		}
-		if !errors.Is(err, ErrConfig) && !errors.Is(err, ErrLength) && !errors.Is(err, ErrOverlap) {
-			t.Fatalf("an error of no kind: %v", err)
-		}
-		if o.T != T {
-			t.Fatal("T changed")
-		}
-		for i, b := range o.Blocks() {
-			if !operands.Unchanged(b, before[i]) {
-				t.Fatalf("%s changed, though Step failed: %v", operands.Names[i], err)
-			}
-		}
+		misused(t, c, shorter, which, makeStep, operands.Normal)
+		misused(t, c, shorter, which, makeStep64, operands.Normal64)
 	})
+}
+
+// misused makes a step of slices that may be of other lengths and the same memory.
+func misused[F operands.Float](t *testing.T, c Config, shorter, which uint8,
+	step operands.StepOf[F], value func(*rand.Rand) F) {
+	o := operands.New(rand.New(rand.NewPCG(1, uint64(which))), 40, [5]int{}, value)
+	s := o.Slices()[which%5]
+	*s = (*s)[:max(0, 40-int(shorter)%70)]
+	if which > 127 {
+		*s = *o.Slices()[which/5%5]
+	}
+	T := o.T
+	var before [5][]uint64
+	for i, b := range o.Blocks() {
+		before[i] = operands.Bits(b)
+	}
+	err := step(&o.StateOf, o.P, o.G, operands.Config(c))
+	if (c.Validate() != nil) != errors.Is(err, ErrConfig) {
+		t.Fatalf("Validate: %v, step of %T: %v", c.Validate(), o.P, err)
+	}
+	if err == nil {
+		if o.T != T+1 {
+			t.Fatalf("T = %d after a step of %T", o.T, o.P)
+		}
+		return
+	}
+	if !errors.Is(err, ErrConfig) && !errors.Is(err, ErrLength) && !errors.Is(err, ErrOverlap) {
+		t.Fatalf("an error of no kind: %v", err)
+	}
+	if o.T != T {
+		t.Fatal("T changed")
+	}
+	for i, b := range o.Blocks() {
+		if !operands.Unchanged(b, before[i]) {
+			t.Fatalf("%s of %T changed, though the step failed: %v", operands.Names[i], o.P, err)
+		}
+	}
 }

@@ -87,10 +87,10 @@ func TestStepRowsTorch(t *testing.T) {
 		torch := torch[i]
 		assert.Equal(t, torch.Step, run.T)
 		require.Len(t, torch.Table, len(run.p))
-		var errors golden.Errors
+		var errors golden.Errors[float32]
 		worst := [3]float64{}
 		for i, p := range run.p {
-			errors.Add(run.exact[i].p, p, torch.Table[i], run.LR)
+			errors.Add(golden.Value{Near: run.exact[i].p}, p, torch.Table[i], run.LR)
 			worst[0] = max(worst[0], golden.Distance(p, torch.Table[i], run.LR))
 			worst[1] = max(worst[1], golden.Distance(run.M[i], torch.M[i], 1e-2))
 			worst[2] = max(worst[2], golden.Distance(run.V[i], torch.V[i], 1e-6))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,89 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// exact64 is a tensor whose steps are made in 300 bits, in PyTorch's order of operations. The
-// constants 1-β and 1-LR·WeightDecay are float64, as in adam and PyTorch; β^t is not rounded.
-type exact64 struct {
-	p, m, v, x     []*big.Float
-	power1, power2 *big.Float // β^t
-}
-
-func wide(x float64) *big.Float { return new(big.Float).SetPrec(300).SetFloat64(x) }
-
-func wides(s []float64) []*big.Float {
-	w := make([]*big.Float, len(s))
-	for i, x := range s {
-		w[i] = wide(x)
-	}
-	return w
-}
-
-func times(a, b *big.Float) *big.Float { return wide(0).Mul(a, b) }
-func plus(a, b *big.Float) *big.Float  { return wide(0).Add(a, b) }
-func minus(a, b *big.Float) *big.Float { return wide(0).Sub(a, b) }
-func over(a, b *big.Float) *big.Float  { return wide(0).Quo(a, b) }
-func root(a *big.Float) *big.Float     { return wide(0).Sqrt(a) }
-
-// newExact64 begins at the values of o.
-func newExact64(o *operands64, c operands.Config) *exact64 {
-	e := &exact64{p: wides(o.P), m: wides(o.M), v: wides(o.V), x: wides(o.VMax),
-		power1: wide(1), power2: wide(1)}
-	for range o.T {
-		e.power1, e.power2 = times(e.power1, wide(c.Beta1)), times(e.power2, wide(c.Beta2))
-	}
-	return e
-}
-
-// step makes a step and returns, for each element, the size of the update before the two terms of m
-// cancel.
-func (e *exact64) step(grad []float64, c operands.Config) []float64 {
-	e.power1, e.power2 = times(e.power1, wide(c.Beta1)), times(e.power2, wide(c.Beta2))
-	rate := over(wide(c.LR), minus(wide(1), e.power1))
-	q := root(minus(wide(1), e.power2))
-	sizes := make([]float64, len(grad))
-	for i, x := range grad {
-		g := wide(x)
-		if c.Maximize {
-			g.Neg(g)
-		}
-		if c.Decoupled {
-			e.p[i] = times(e.p[i], wide(1-c.LR*c.WeightDecay))
-		} else {
-			g = plus(g, times(wide(c.WeightDecay), e.p[i]))
-		}
-		old, new := times(wide(c.Beta1), e.m[i]), times(wide(1-c.Beta1), g)
-		e.m[i] = plus(old, new)
-		e.v[i] = plus(times(wide(c.Beta2), e.v[i]), times(wide(1-c.Beta2), times(g, g)))
-		v := e.v[i]
-		if c.AMSGrad {
-			if e.x[i].Cmp(v) < 0 {
-				e.x[i] = v
-			}
-			v = e.x[i]
-		}
-		eps := wide(c.Eps)
-		if c.EpsUncorrected {
-			eps = over(eps, q)
-		}
-		d := plus(over(root(v), q), eps)
-		e.p[i] = minus(e.p[i], times(rate, over(e.m[i], d)))
-		size := over(plus(wide(0).Abs(old), wide(0).Abs(new)), d)
-		sizes[i], _ = times(rate, size).Float64()
-	}
-	return sizes
-}
-
-// off returns |x - exact|.
-func off(x float64, exact *big.Float) float64 {
-	d, _ := minus(wide(x), exact).Float64()
-	return math.Abs(d)
-}
-
-func rounded(x *big.Float) float64 {
-	r, _ := x.Float64()
-	return r
-}
 
 // One step against the same step in 300 bits, within the bounds that docs/ARITHMETIC.md states.
 func TestErrorBounds64(t *testing.T) {
@@ -119,7 +35,7 @@ func TestErrorBounds64(t *testing.T) {
 				o.P[i] = r.NormFloat64()
 			}
 			o.T = uint64(r.IntN(5000))
-			e := newExact64(o, c)
+			e := golden.NewExact64(o.P, &o.StateOf)
 			before := o.Clone([5]int{})
 			steps64(t, o, c, 1)
 			for i, p := range before.P { // the bounds begin at the rounded gradient
@@ -134,15 +50,16 @@ func TestErrorBounds64(t *testing.T) {
 			if !c.Decoupled {
 				c.WeightDecay = 0
 			}
-			sizes := e.step(before.G, c)
+			e.Step(before.G, c)
 			for i := range o.P {
 				g := before.G[i]
 				terms := math.Abs(c.Beta1*before.M[i]) + math.Abs((1-c.Beta1)*g)
-				p := max(math.Abs(before.P[i]), math.Abs(rounded(e.p[i])))
+				exactP, exactV := e.At(i), golden.ValueOf(e.V[i])
+				p := max(math.Abs(before.P[i]), math.Abs(exactP.Near))
 				errors := [3]float64{
-					off(o.M[i], e.m[i]) / (4*u*terms + least + products),
-					off(o.V[i], e.v[i]) / (5*u*rounded(e.v[i]) + least + products),
-					off(o.P[i], e.p[i]) / (4*u*p + 18*u*sizes[i] + least),
+					math.Abs(golden.ValueOf(e.M[i]).Off(o.M[i])) / (4*u*terms + least + products),
+					math.Abs(exactV.Off(o.V[i])) / (5*u*exactV.Near + least + products),
+					math.Abs(exactP.Off(o.P[i])) / (4*u*p + 18*u*e.Size(i) + least),
 				}
 				for k, e := range errors {
 					worst[k] = max(worst[k], e)
@@ -200,29 +117,23 @@ func TestLongRunTorch64(t *testing.T) {
 		require.Len(t, torch.Stored, steps/every)
 		for kind := range kinds {
 			p := slices.Clone(params[kind])
-			s, zeros := NewState64(n, c), make([]float64, n)
-			start := &operands64{P: p}
-			start.M, start.V, start.VMax = zeros, zeros, zeros
-			exact := newExact64(start, operands.Config(c))
-			var ours, theirs float64
+			s := NewState64(n, c)
+			exact := golden.NewExact64(p, &operands.StateOf[float64]{M: s.M, V: s.V, VMax: s.VMax})
+			var errors golden.Errors[float64]
 			for step := range grads {
 				require.NoError(t, s.Step(p, grads[step][kind], c))
-				exact.step(grads[step][kind], operands.Config(c))
+				exact.Step(grads[step][kind], operands.Config(c))
 				if (step+1)%every != 0 {
 					continue
 				}
 				for i, x := range torch.Stored[step/every][kind] {
-					size := max(math.Abs(rounded(exact.p[i])), c.LR)
-					ours += math.Pow(off(p[i], exact.p[i])/size, 2)
-					theirs += math.Pow(off(x, exact.p[i])/size, 2)
+					errors.Add(exact.At(i), p[i], x, c.LR)
 				}
 			}
-			const values = n * steps / every
-			ours, theirs = math.Sqrt(ours/values), math.Sqrt(theirs/values)
+			ours, theirs := errors.RMS()
 			t.Logf("%+v, kind %d: %.2g from exact arithmetic, torch %.2g: %.2f times", c, kind,
 				ours, theirs, ours/theirs)
-			assert.Less(t, theirs, 1e-13, "torch's algorithm is the exact one's")
-			assert.LessOrEqual(t, ours, max(golden.MaxRatio*theirs, 0x1p-53))
+			assert.NoError(t, errors.Check())
 		}
 	}
 }

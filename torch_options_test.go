@@ -142,7 +142,7 @@ func TestLongRunTorch(t *testing.T) {
 
 		for i, kind := range kinds {
 			p, s, worst := params[i], NewState(n, c), 0.0
-			var errors [2]golden.Errors
+			var errors [2]golden.Errors[float32]
 			exact := [2]*golden.Exact{golden.NewExact(p, golden.Given),
 				golden.NewExact(p, golden.Rounded)}
 			for step := range grads {
@@ -156,7 +156,7 @@ func TestLongRunTorch(t *testing.T) {
 				}
 				for j, x := range torch.Stored[step/every][i] {
 					for l, e := range exact {
-						errors[l].Add(e.P[j], p[j], x, c.LR)
+						errors[l].Add(e.At(j), p[j], x, c.LR)
 					}
 					worst = max(worst, golden.Distance(p[j], x, c.LR))
 				}

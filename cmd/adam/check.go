@@ -64,9 +64,9 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		fmt.Fprintln(w, "  no other kernel can run here")
 	}
 	fmt.Fprintf(w, "\nAgainst trajectories of PyTorch's Adam and AdamW, "+
-		"parameters within %g·max(|p|, LR),\n"+
-		"and at most %g times as far from exact arithmetic as PyTorch:\n",
-		golden.Bound, golden.MaxRatio)
+		"parameters within %g·max(|p|, LR)\n"+
+		"(%g of float64), and at most %g times as far from exact arithmetic as PyTorch:\n",
+		golden.Bound, golden.Bound64, golden.MaxRatio)
 	for _, k := range kernels {
 		n, r, err := verify.AgainstPyTorch(on(k))
 		if err != nil {
@@ -75,6 +75,13 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		fmt.Fprintf(w, "  %-8s follows %d trajectories: "+
 			"%s parameters, the farthest at %.2g; %s moments bit for bit\n",
 			k, n, group(r.Values), r.MaxError, group(r.Exact))
+		n, wide, err := verify.AgainstPyTorch64(on64(k))
+		if err != nil {
+			return fmt.Errorf("kernel %s of float64 differs from PyTorch: %w", k, err)
+		}
+		fmt.Fprintf(w, "           and %d of float64: "+
+			"%s parameters, the farthest at %.2g; %s moments bit for bit\n",
+			n, group(wide.Values), wide.MaxError, group(wide.Exact))
 	}
 	fmt.Fprintln(w, "\nAll is well.")
 	return nil

@@ -20,7 +20,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, want := range []string{
 		"mode: " + selection.Mode(), kernels[0] + " ", "steps of float64", "trajectories",
-		"All is well.",
+		"and 82 of float64", "All is well.",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())

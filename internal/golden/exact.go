@@ -28,15 +28,64 @@ const (
 	Rounded
 )
 
+// A Value is an exact one, as the nearest float64 and what is missing to it.
+type Value struct{ Near, Rest float64 }
+
+// Off returns x minus the exact value.
+func (v Value) Off(x float64) float64 { return x - v.Near - v.Rest }
+
 // NewExact begins at the given values, with moments of zero.
 func NewExact(p []float32, constants Constants) *Exact {
 	zeros := make([]float32, len(p))
-	return newExact(snapshot{p: p, m: zeros, v: zeros, vmax: zeros}, constants)
+	return newExact(snapshot[float32]{p: p, m: zeros, v: zeros, vmax: zeros}, constants)
 }
 
-func newExact(s snapshot, constants Constants) *Exact {
+func newExact(s snapshot[float32], constants Constants) *Exact {
 	return &Exact{P: widen(s.p), constants: constants, t: s.t, m: widen(s.m), v: widen(s.v),
 		vmax: widen(s.vmax)}
+}
+
+// A replay makes exact steps.
+type replay[F operands.Float] interface {
+	Step(grad []F, c operands.Config)
+	At(i int) Value
+}
+
+// replays returns those with the constants Given and Rounded, which are the same for float64.
+func replays[F operands.Float](s snapshot[F]) []replay[F] {
+	switch s := any(s).(type) {
+	case snapshot[float32]:
+		return []replay[F]{any(newExact(s, Given)).(replay[F]),
+			any(newExact(s, Rounded)).(replay[F])}
+	case snapshot[float64]:
+		e := NewExact64(s.p, &operands.StateOf[float64]{T: s.t, M: s.m, V: s.v, VMax: s.vmax})
+		return []replay[F]{any(e).(replay[F])}
+	}
+	panic("golden: neither float32 nor float64")
+}
+
+// replay returns the exact parameters after the steps of the snapshots, by replay.
+func (t *tensor[F]) replay(steps int) map[int][][]Value {
+	exact := map[int][][]Value{}
+	all := replays(t.start)
+	for k := 1; k <= steps; k++ {
+		if g := t.gradient(k, nil); g != nil {
+			for _, r := range all {
+				r.Step(g, t.config(k))
+			}
+		}
+		if _, stored := t.snapshots[k]; !stored {
+			continue
+		}
+		for _, r := range all {
+			values := make([]Value, len(t.start.p))
+			for i := range values {
+				values[i] = r.At(i)
+			}
+			exact[k] = append(exact[k], values)
+		}
+	}
+	return exact
 }
 
 func widen(s []float32) []float64 {
@@ -79,53 +128,59 @@ func (e *Exact) Step(grad []float32, c operands.Config) {
 	}
 }
 
+// At returns the exact parameter i.
+func (e *Exact) At(i int) Value { return Value{e.P[i], 0} }
+
 const (
 	// MaxRatio is how many times torch's distance from the exact parameters ours may be.
 	MaxRatio = 1.5
 	// Floor is a distance that is always accepted: rounding an exact value to float32 moves it by
 	// up to 2⁻²⁴ of its size, and torch's distance is 0 where no update is large enough to be seen.
-	Floor = 0x1p-24
+	// Floor64 is the same of float64.
+	Floor, Floor64 = 0x1p-24, 0x1p-53
 	// Far is more than torch's distance ever is. A replay that is not torch's algorithm is as far
-	// from both, so that the ratio does not show it.
-	Far = 3e-4
+	// from both, so that the ratio does not show it. Far64 is the same of float64, where torch
+	// takes a rounded power from 1.
+	Far, Far64 = 3e-4, 1e-13
 )
 
 // Errors collects the distances of adam's and of torch's parameters from the exact ones, as
 // multiples of max(|p|, LR) with the exact p. A single element says little: either side may hit the
 // exact value by chance. So [Errors.Check] compares root mean squares.
-type Errors struct {
+type Errors[F operands.Float] struct {
 	N           int     // parameters compared
 	ours, torch float64 // sums of squares
 }
 
 // Add takes in one parameter.
-func (e *Errors) Add(exact float64, ours, torch float32, lr float64) {
-	size := max(math.Abs(exact), lr)
+func (e *Errors[F]) Add(exact Value, ours, torch F, lr float64) {
+	size := max(math.Abs(exact.Near), lr)
 	if size == 0 {
 		size = 1
 	}
 	e.N++
-	e.ours += square((float64(ours) - exact) / size)
-	e.torch += square((float64(torch) - exact) / size)
+	e.ours += square(exact.Off(float64(ours)) / size)
+	e.torch += square(exact.Off(float64(torch)) / size)
 }
 
 func square(x float64) float64 { return x * x }
 
 // RMS returns the root mean squares of both.
-func (e *Errors) RMS() (ours, torch float64) {
+func (e *Errors[F]) RMS() (ours, torch float64) {
 	n := float64(max(e.N, 1))
 	return math.Sqrt(e.ours / n), math.Sqrt(e.torch / n)
 }
 
 // Check returns an error if ours is more than [MaxRatio] times torch's, and more than [Floor], or
 // if torch's is more than [Far].
-func (e *Errors) Check() error {
+func (e *Errors[F]) Check() error {
+	limits := limitsOf[F]()
 	ours, torch := e.RMS()
-	if !(torch <= Far) {
+	if !(torch <= limits.far) {
 		return fmt.Errorf("torch is %.3g of max(|p|, LR) from the exact parameters, which are not "+
 			"those of its algorithm", torch)
 	}
-	if !(ours <= max(MaxRatio*torch, Floor)) {
+	if !(ours <= max(MaxRatio*torch, limits.floor)) {
 		return fmt.Errorf("%.3g of max(|p|, LR) from the exact parameters in the root mean square "+
 			"of %d, torch %.3g: more than %g times as far", ours, e.N, torch, MaxRatio)
 	}

@@ -51,11 +51,11 @@ const canaries = 32
 
 // canary returns a NaN of its own for each i.
 func canary[F Float](i int) F {
-	return fromBits[F](0x7fc0c0de+uint32(i), 0x7ff8c0dec0dec0de+uint64(i))
+	return FromBits[F](0x7fc0c0de+uint32(i), 0x7ff8c0dec0dec0de+uint64(i))
 }
 
-// fromBits returns the float32 or the float64 with these bits.
-func fromBits[F Float](b32 uint32, b64 uint64) (x F) {
+// FromBits returns the float32 or the float64 with these bits.
+func FromBits[F Float](b32 uint32, b64 uint64) (x F) {
 	switch p := any(&x).(type) {
 	case *float32:
 		*p = math.Float32frombits(b32)

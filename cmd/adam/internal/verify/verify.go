@@ -101,9 +101,19 @@ func against[F operands.Float](step, generic operands.StepOf[F], tile int,
 
 // AgainstPyTorch replays every stored trajectory and returns their number. The error names the
 // first that step does not follow.
-func AgainstPyTorch(step operands.Step) (int, golden.Result, error) {
-	var total golden.Result
-	cases, err := golden.Cases()
+func AgainstPyTorch(step operands.Step) (int, golden.Result[float32], error) {
+	return follow(golden.Cases, step)
+}
+
+// AgainstPyTorch64 is AgainstPyTorch of float64.
+func AgainstPyTorch64(step operands.StepOf[float64]) (int, golden.Result[float64], error) {
+	return follow(golden.Cases64, step)
+}
+
+func follow[F operands.Float](from func() ([]golden.Case[F], error), step operands.StepOf[F]) (
+	int, golden.Result[F], error) {
+	var total golden.Result[F]
+	cases, err := from()
 	if err != nil {
 		return 0, total, err
 	}

@@ -28,6 +28,10 @@ func TestKernelsPass(t *testing.T) {
 		if err != nil || n < 120 || r.Values < 20000 || r.MaxError == 0 {
 			t.Errorf("%s: %d trajectories, %+v, %v", k, n, r, err)
 		}
+		n, wide, err := AgainstPyTorch64(On64(k))
+		if err != nil || n < 80 || wide.Values < 9000 || wide.MaxError == 0 {
+			t.Errorf("%s of float64: %d trajectories, %+v, %v", k, n, wide, err)
+		}
 	}
 }
 
@@ -149,5 +153,14 @@ func TestPyTorchDifferences(t *testing.T) {
 	})
 	if _, _, err := AgainstPyTorch(wrong); err == nil || !strings.Contains(err.Error(), "p[0]") {
 		t.Errorf("a step that is wrong by 1e-4·LR: %v", err)
+	}
+	wrong64 := func(s *operands.StateOf[float64], p, g []float64, c operands.Config) error {
+		err := On64(selection.Generic)(s, p, g, c)
+		p[0] += 1e-12 * c.LR
+		return err
+	}
+	_, _, err := AgainstPyTorch64(wrong64)
+	if err == nil || !strings.Contains(err.Error(), "p[0]") {
+		t.Errorf("a step of float64 that is wrong by 1e-12·LR: %v", err)
 	}
 }
