@@ -39,7 +39,8 @@ func compareRows(t testing.TB, o *operands.Operands, width int, rows []int32, c 
 	for i, row := range rows {
 		from, to := int(row)*width, int(row+1)*width
 		ref := reference[float32]{p: defined.P[from:to], g: g[i*width:][:width],
-			m: defined.M[from:to], v: defined.V[from:to], x: defined.VMax[from:to], t: o.T, c: Config(c)}
+			m: defined.M[from:to], v: defined.V[from:to], x: defined.VMax[from:to], t: o.T,
+			c: Config(c)}
 		ref.step(1, 0)
 		s := State{T: o.T, M: single.M[from:to], V: single.V[from:to], VMax: single.VMax[from:to]}
 		require.NoError(t, s.Step(single.P[from:to], ref.g, Config(c)))

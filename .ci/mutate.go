@@ -358,7 +358,8 @@ var mutations = []struct {
 		{"rest, _ := minus(x, wide(near)).Float64()", "rest := 0.0"},
 	}},
 	{"internal/golden/exact.go", []mutation{
-		{"ours <= max(MaxRatio*torch, limits.floor)", "ours <= 100*max(MaxRatio*torch, limits.floor)"},
+		{"ours <= max(MaxRatio*torch, limits.floor)",
+			"ours <= 100*max(MaxRatio*torch, limits.floor)"},
 		{"if c.Maximize {", "if false {"},
 	}},
 	{"internal/stats/stats.go", []mutation{
