@@ -85,7 +85,7 @@ type model struct {
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
 // Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It
 // allocates the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a
-// name that is not unique or no UTF-8), [ErrLength] or [ErrOverlap].
+// name that is not unique or no UTF-8), [ErrLength], [ErrRows] or [ErrOverlap].
 //
 // [Optimizer.Close] ends the goroutines of an optimizer that has more than one worker.
 func New(options Options, groups ...Group) (*Optimizer, error) {
@@ -249,8 +249,8 @@ func (o *Optimizer) Close() error {
 
 // Step makes one step of all tensors that have a gradient. It does not allocate.
 //
-// An error wraps [ErrConfig], [ErrParams], [ErrLength], [ErrOverlap], [ErrSteps], [ErrClosed] or
-// [ErrBusy] and names the group or tensor; nothing has changed.
+// An error wraps [ErrConfig], [ErrParams], [ErrLength], [ErrRows], [ErrOverlap], [ErrSteps],
+// [ErrClosed] or [ErrBusy] and names the group or tensor; nothing has changed.
 //
 // A step that panics because the memory of a slice is gone (see [runtime/debug.SetPanicOnFault],
 // which holds for all workers) has counted no tensor. Where some may have been stepped, the
