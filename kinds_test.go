@@ -141,6 +141,27 @@ func TestKindsErrors(t *testing.T) {
 	}
 }
 
+// What was a Table does not become a Param by a change of Groups, and memory that was given is not
+// replaced there.
+func TestKindsStay(t *testing.T) {
+	g := kinds(Default())
+	g.Params64 = nil
+	g.Tables[0].EMA = make([]float32, 30)
+	for part, f := range map[string]func(g *Group){
+		`Groups[0].Params[1], "c", is of another kind than in New`: func(g *Group) {
+			g.Params = append(g.Params, Param{Name: "c", Value: g.Tables[0].Value})
+			g.Tables = nil
+		},
+		`"c" has another State or EMA than in New`: func(g *Group) {
+			g.Tables[0].EMA = make([]float32, 30)
+		},
+	} {
+		o := newOptimizer(t, Options{}, g)
+		f(&o.Groups[0])
+		unchangedBy(t, o, ErrParams, func() error { _, err := o.Step(); return err }, part)
+	}
+}
+
 // State and EMA are those of the type that they are asked for; names are given by place.
 func TestKindsByName(t *testing.T) {
 	g := kinds(Default())
