@@ -33,8 +33,8 @@ the memory traffic of the step, or its divisions and square roots, whichever is 
 	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
-	if plan.Sizes == nil && plan.Models == nil {
-		plan.Sizes, plan.Models = measure.Sizes, models.All
+	if plan.Sizes == nil && plan.Models == nil && plan.Sizes64 == nil {
+		plan.Sizes, plan.Models, plan.Sizes64 = measure.Sizes, models.All, measure.Sizes64
 	}
 	return bench(out, os.Stderr, plan, &f)
 }
@@ -43,7 +43,7 @@ the memory traffic of the step, or its divisions and square roots, whichever is 
 func planFlags(flags *flag.FlagSet) *measure.Plan {
 	available := adam.Kernels()
 	p := &measure.Plan{
-		Time: 40 * time.Second, Kernels: available, Memory: machine.Available(os.DirFS("/")),
+		Time: time.Minute, Kernels: available, Memory: machine.Available(os.DirFS("/")),
 	}
 	list(flags, "kernels", "measure these `KERNELS` (default all that can run)", &p.Kernels,
 		func(name string) (string, error) {
@@ -54,9 +54,11 @@ func planFlags(flags *flag.FlagSet) *measure.Plan {
 		})
 	list(flags, "sizes", "measure these `NUMBERS` of elements, such as 1000,16Ki,64Mi", &p.Sizes,
 		measure.ParseSize)
+	list(flags, "sizes64", "measure these `NUMBERS` of elements of float64", &p.Sizes64,
+		measure.ParseSize)
 	keys := modelKeys()
 	list(flags, "models", "measure these `MODELS`, of "+strings.Join(keys, ", ")+
-		"; with -sizes or -models, nothing but those is measured", &p.Models,
+		"; with -sizes, -sizes64 or -models, nothing but those is measured", &p.Models,
 		func(key string) (models.Model, error) {
 			i := slices.Index(keys, key)
 			if i < 0 {
@@ -64,7 +66,7 @@ func planFlags(flags *flag.FlagSet) *measure.Plan {
 			}
 			return models.All[i], nil
 		})
-	flags.Func("time", "measure for about this `TIME` (default 40s)", func(text string) error {
+	flags.Func("time", "measure for about this `TIME` (default 1m)", func(text string) error {
 		var err error
 		if p.Time, err = time.ParseDuration(text); err == nil && p.Time <= 0 {
 			err = errors.New("want more than 0")

@@ -32,13 +32,15 @@ func TestBenchTable(t *testing.T) {
 func TestBenchFlags(t *testing.T) {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	plan := planFlags(flags)
-	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != 40*time.Second ||
-		plan.Sizes != nil || plan.Models != nil {
+	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != time.Minute ||
+		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil {
 		t.Errorf("without flags: %+v", plan)
 	}
-	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp -time 1s"))
+	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp " +
+		"-sizes64 64Mi -time 1s"))
 	if err != nil || !slices.Equal(plan.Kernels, []string{"generic"}) || plan.Time != time.Second ||
 		!slices.Equal(plan.Sizes, []int{3, 16 << 10}) ||
+		!slices.Equal(plan.Sizes64, []int{64 << 20}) ||
 		len(plan.Models) != 2 || plan.Models[0].Key != "gpt2" || plan.Models[1].Key != "mlp" {
 		t.Errorf("%v, %+v", err, plan)
 	}

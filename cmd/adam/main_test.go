@@ -62,7 +62,7 @@ func TestHelp(t *testing.T) {
 		"info -h":  {"Usage: adam info\n\nSay which kernel"},
 		"check -h": {"Usage: adam check\n\nCheck that"},
 		"bench -h": {"Usage: adam bench [flags]\n\nMeasure", "-kernels KERNELS\n",
-			"-models MODELS\n", "-sizes NUMBERS\n", "-time TIME\n", "default 40s",
+			"-models MODELS\n", "-sizes NUMBERS\n", "-time TIME\n", "default 1m",
 			"  -json\n", "-svg FILE\n", "  -save\n", "-save=DIR"},
 		"inspect -h":  {"Usage: adam inspect [-json] FILE\n\nSay what", "-json\n"},
 		"convert -h":  {"Usage: adam convert -from torch [-names FILE] IN OUT", "-names file\n"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
+	"github.com/fusedadam/adam/internal/roofline"
 	"github.com/fusedadam/adam/internal/stats"
 )
 
@@ -16,6 +17,7 @@ import (
 type Plan struct {
 	Kernels []string
 	Sizes   []int
+	Sizes64 []int // of float64
 	Models  []models.Model
 	Time    time.Duration // about, for all together
 	Memory  int64         // available, 0 if unknown
@@ -36,18 +38,41 @@ func (it item) elements() int {
 	return n
 }
 
-// memory is what the item needs: four slices of float32.
-func (it item) memory() int64 { return 16 * int64(it.elements()) }
+// memory is what the item needs: four slices.
+func (it item) memory() int64 {
+	bytes := 16 * int64(it.elements())
+	if it.kind == result.Size64 {
+		bytes *= 2
+	}
+	return bytes
+}
 
 // weight is the item's share of the time: a round of a large one takes far longer.
 func (it item) weight() int {
-	switch n := it.elements(); {
-	case n > 32<<20:
+	switch bytes := it.memory(); {
+	case bytes > 512<<20:
 		return 8
-	case n > 2<<20:
+	case bytes > 32<<20:
 		return 3
 	}
 	return 1
+}
+
+// title is the item's name where sizes of both types may be meant.
+func (it item) title() string {
+	if it.kind == result.Size64 {
+		return it.name + " of float64"
+	}
+	return it.name
+}
+
+// subjects are what is to be timed on tensors of the item.
+func (it item) subjects(kernels []string) []subject {
+	if it.kind == result.Size64 {
+		return subjects(kernels, makeTensors(it.tensors, double), roofline.Arithmetic64,
+			doubleLoops())
+	}
+	return subjects(kernels, makeTensors(it.tensors, single), roofline.Arithmetic, singleLoops())
 }
 
 func (p *Plan) items() (fit []item, tooLarge []string) {
@@ -58,9 +83,12 @@ func (p *Plan) items() (fit []item, tooLarge []string) {
 	for _, m := range p.Models {
 		all = append(all, item{result.Model, m.Name, m.Tensors})
 	}
+	for _, n := range p.Sizes64 {
+		all = append(all, item{result.Size64, SizeName(n), []int{n}})
+	}
 	for _, it := range all {
 		if p.Memory > 0 && it.memory() > p.Memory/10*9 {
-			tooLarge = append(tooLarge, it.name)
+			tooLarge = append(tooLarge, it.title())
 			continue
 		}
 		fit = append(fit, it)
@@ -83,11 +111,11 @@ func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row,
 		w := it.weight()
 		given := p.Time * time.Duration(w) / time.Duration(total)
 		report := func(part float64) {
-			progress((float64(done)+part*float64(w))/float64(total), it.name)
+			progress((float64(done)+part*float64(w))/float64(total), it.title())
 		}
 		report(0)
 		begin := now()
-		list := subjects(p.Kernels, makeTensors(it.tensors))
+		list := it.subjects(p.Kernels)
 		given = max(given-(now()-begin), time.Millisecond)
 		for i, samples := range rounds(list, given, now, report) {
 			rows = append(rows, it.row(list[i].series, samples))

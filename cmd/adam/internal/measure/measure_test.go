@@ -11,6 +11,7 @@ import (
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
 	"github.com/fusedadam/adam/internal/models"
 	"github.com/fusedadam/adam/internal/plain"
+	"github.com/fusedadam/adam/internal/roofline"
 	"github.com/fusedadam/adam/internal/selection"
 )
 
@@ -30,12 +31,13 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestItemsThatFit(t *testing.T) {
-	p := Plan{Sizes: []int{16, 1 << 20},
+	const double = "512Ki of float64" // as many bytes as 1Mi
+	p := Plan{Sizes: []int{16, 1 << 20}, Sizes64: []int{512 << 10},
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{1 << 18, 1 << 18}}}}
-	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi"}, 1 << 20: {"1Mi", "M"},
-		100 << 20: nil} {
+	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi", double},
+		1 << 20: {"1Mi", "M", double}, 100 << 20: nil} {
 		p.Memory = memory
-		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 3-len(want) {
+		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 4-len(want) {
 			t.Errorf("%d bytes: left out %v, want %v", memory, tooLarge, want)
 		}
 	}
@@ -102,10 +104,20 @@ func TestCalibrate(t *testing.T) {
 
 // Every subject can be run, the traffic leaves the data as they were, and no moment is subnormal.
 func TestSubjects(t *testing.T) {
-	tensors := makeTensors([]int{100, 3, 70000})
-	list := subjects(adam.Kernels(), tensors)
-	// generic has one less, and there is the plain loop
-	if want := 4*len(adam.Kernels()) + len(plain.SIMD); len(list) != want {
+	t.Run("float32", func(t *testing.T) {
+		trySubjects(t, single, roofline.Arithmetic, singleLoops(), len(plain.SIMD)+1)
+	})
+	t.Run("float64", func(t *testing.T) {
+		trySubjects(t, double, roofline.Arithmetic64, doubleLoops(), 1)
+	})
+}
+
+func trySubjects[F float](t *testing.T, state func(*tensor[F]), roots func(string, int) F,
+	loops []loop[F], howMany int) {
+	tensors := makeTensors([]int{100, 3, 70000}, state)
+	list := subjects(adam.Kernels(), tensors, roots, loops)
+	// generic has one less than the others
+	if want := 4*len(adam.Kernels()) - 1 + howMany; len(list) != want {
 		t.Fatalf("%d subjects, want %d", len(list), want)
 	}
 	before := adam.Kernel()
@@ -121,7 +133,7 @@ func TestSubjects(t *testing.T) {
 		t.Errorf("left kernel %s in use, not %s", adam.Kernel(), before)
 	}
 	for _, x := range tensors {
-		for _, m := range append(slices.Clone(x.s.M), x.s.V...) {
+		for _, m := range append(slices.Clone(x.m), x.v...) {
 			if math.Abs(float64(m)) < 0x1p-126 {
 				t.Fatalf("moment %v", m)
 			}
@@ -130,14 +142,20 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64},
+	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Sizes64: []int{40},
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
-	if len(rows) != 3*(4+len(plain.SIMD)) || tooLarge != nil || last != 1 {
-		t.Fatalf("%d rows, left out %v, progress to %v", len(rows), tooLarge, last)
+	doubles := slices.IndexFunc(rows, func(r result.Row) bool { return r.Kind == result.Size64 })
+	if len(rows) != 3*(4+len(plain.SIMD))+4 || doubles != len(rows)-4 || tooLarge != nil ||
+		last != 1 {
+		t.Fatalf("%d rows, float64 from %d on, left out %v, progress to %v", len(rows), doubles,
+			tooLarge, last)
 	}
-	if r := rows[2*len(rows)/3]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
+	if r := rows[doubles]; r.Name != "40" || r.Elements != 40 || r.Series != selection.Generic {
+		t.Errorf("row %+v", r)
+	}
+	if r := rows[2*doubles/3]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
 		r.Tensors != 2 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}

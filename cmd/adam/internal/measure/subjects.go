@@ -3,6 +3,7 @@ package measure
 import (
 	"math/rand/v2"
 	"runtime"
+	"unsafe"
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
@@ -11,28 +12,32 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-// A tensor with its gradient and state.
-type tensor struct {
-	p, g []float32
-	s    *adam.State
+// A tensor with its gradient and moments.
+type tensor[F float] struct {
+	p, g, m, v []F
+	step       func() error // of package adam
 }
+
+type float interface{ float32 | float64 }
 
 var config = adam.DefaultW()
 
-// makeTensors makes parameters and gradients as they occur in training. The gradients are far from
-// zero, so that no moment becomes subnormal, which would be slow on the plain loop.
-func makeTensors(sizes []int) []tensor {
+// makeTensors makes parameters and gradients as they occur in training, and lets state add the
+// moments. The gradients are far from zero, so that no moment becomes subnormal, which would be
+// slow on the plain loop.
+func makeTensors[F float](sizes []int, state func(t *tensor[F])) []*tensor[F] {
 	r := rand.New(rand.NewPCG(1, 2))
-	ps, gs := make([]float32, 64<<10), make([]float32, 64<<10)
+	ps, gs := make([]F, 64<<10), make([]F, 64<<10)
 	for i := range ps {
-		ps[i], gs[i] = float32(r.NormFloat64()), float32(r.NormFloat64()*1e-3)
+		ps[i], gs[i] = F(r.NormFloat64()), F(r.NormFloat64()*1e-3)
 	}
-	var tensors []tensor
+	var tensors []*tensor[F]
 	for _, n := range sizes {
 		// Large slices that lie exactly a power of two apart collide; the pages after the first are
 		// those of the moments.
 		const apart = 32 << 10 / 4
-		t := tensor{make([]float32, n), make([]float32, apart+n)[apart:], adam.NewState(n, config)}
+		t := &tensor[F]{p: make([]F, n), g: make([]F, apart+n)[apart:]}
+		state(t)
 		for i := 0; i < n; i += len(ps) {
 			copy(t.p[i:], ps)
 			copy(t.g[i:], gs)
@@ -42,9 +47,46 @@ func makeTensors(sizes []int) []tensor {
 	return tensors
 }
 
-// subjects are the kernels, each followed by its ceilings, and the loops of today's programs, all
-// on the same tensors. The slow ones have fewer rounds.
-func subjects(kernels []string, tensors []tensor) []subject {
+func single(t *tensor[float32]) {
+	s := adam.NewState(len(t.p), config)
+	t.m, t.v, t.step = s.M, s.V, func() error { return s.Step(t.p, t.g, config) }
+}
+
+func double(t *tensor[float64]) {
+	s := adam.NewState64(len(t.p), config)
+	t.m, t.v, t.step = s.M, s.V, func() error { return s.Step(t.p, t.g, config) }
+}
+
+// A loop is one of those of today's programs.
+type loop[F float] struct {
+	name string
+	step func(t *tensor[F], k int) // step k, from 1 on
+}
+
+// singleLoops and doubleLoops end with the plain loop.
+func singleLoops() []loop[float32] {
+	var list []loop[float32]
+	for _, l := range append(plain.SIMD[:len(plain.SIMD):len(plain.SIMD)],
+		plain.Loop{Name: result.Plain, Step: plain.Step}) {
+		list = append(list, loop[float32]{l.Name, func(t *tensor[float32], k int) {
+			l.Step(t.p, t.g, t.m, t.v, k, float32(config.LR), float32(config.Beta1),
+				float32(config.Beta2), float32(config.Eps), float32(config.WeightDecay))
+		}})
+	}
+	return list
+}
+
+func doubleLoops() []loop[float64] {
+	return []loop[float64]{{result.Plain, func(t *tensor[float64], k int) {
+		plain.Step64(t.p, t.g, t.m, t.v, k, config.LR, config.Beta1, config.Beta2, config.Eps,
+			config.WeightDecay)
+	}}}
+}
+
+// subjects are the kernels, each followed by its ceilings, and the loops, all on the same tensors.
+// The slow ones have fewer rounds.
+func subjects[F float](kernels []string, tensors []*tensor[F],
+	roots func(kernel string, n int) F, loops []loop[F]) []subject {
 	var list []subject
 	for _, k := range kernels {
 		every := 1
@@ -56,62 +98,63 @@ func subjects(kernels []string, tensors []tensor) []subject {
 			// Twice in a run, which restores the data.
 			subject{result.Traffic + k,
 				func(times int) { traffic(k, roofline.Traffic, tensors, 2*times) }, 2, every},
-			subject{result.Arithmetic + k, func(times int) { arithmetic(k, tensors, times) }, 1,
-				every})
+			subject{result.Arithmetic + k,
+				func(times int) { arithmetic(k, roots, tensors, times) }, 1, every})
 		if k != selection.Generic { // where it is the same
 			list = append(list, subject{result.Prefetched + k,
 				func(times int) { traffic(k, roofline.TrafficPrefetched, tensors, 2*times) }, 2,
 				every})
 		}
 	}
-	for _, loop := range plain.SIMD {
-		list = append(list, loopSubject(loop, tensors, 1))
-	}
-	return append(list, loopSubject(plain.Loop{Name: result.Plain, Step: plain.Step}, tensors, 3))
-}
-
-func loopSubject(loop plain.Loop, tensors []tensor, every int) subject {
-	steps := 0
-	return subject{loop.Name, func(times int) {
-		for range times {
-			steps++
-			loopStep(loop, tensors, steps)
+	for _, l := range loops {
+		every, steps := 1, 0
+		if l.name == result.Plain {
+			every = 3
 		}
-	}, 1, every}
+		list = append(list, subject{l.name, func(times int) {
+			for range times {
+				steps++
+				for _, t := range tensors {
+					l.step(t, steps)
+				}
+			}
+		}, 1, every})
+	}
+	return list
 }
 
-func step(kernel string, tensors []tensor, times int) {
+func step[F float](kernel string, tensors []*tensor[F], times int) {
 	defer selection.Use(selection.Use(kernel))
 	for range times {
 		for _, t := range tensors {
-			if err := t.s.Step(t.p, t.g, config); err != nil {
+			if err := t.step(); err != nil {
 				panic(err) // the slices are ours
 			}
 		}
 	}
 }
 
-func loopStep(loop plain.Loop, tensors []tensor, t int) {
-	for _, x := range tensors {
-		loop.Step(x.p, x.g, x.s.M, x.s.V, t, float32(config.LR), float32(config.Beta1),
-			float32(config.Beta2), float32(config.Eps), float32(config.WeightDecay))
-	}
-}
-
-func traffic(kernel string, run func(kernel string, p, g, m, v []float32), tensors []tensor,
-	times int) {
+// traffic moves bits, whatever they mean: an element of float64 is two words.
+func traffic[F float](kernel string, run func(kernel string, p, g, m, v []float32),
+	tensors []*tensor[F], times int) {
 	for range times {
 		for _, t := range tensors {
-			run(kernel, t.p, t.g, t.s.M, t.s.V)
+			run(kernel, words(t.p), words(t.g), words(t.m), words(t.v))
 		}
 	}
 }
 
-func arithmetic(kernel string, tensors []tensor, times int) {
-	var sum float32
+func words[F float](s []F) []float32 {
+	at := (*float32)(unsafe.Pointer(unsafe.SliceData(s)))
+	return unsafe.Slice(at, len(s)*int(unsafe.Sizeof(F(0))/4))
+}
+
+func arithmetic[F float](kernel string, roots func(kernel string, n int) F, tensors []*tensor[F],
+	times int) {
+	var sum F
 	for range times {
 		for _, t := range tensors {
-			sum += roofline.Arithmetic(kernel, len(t.p))
+			sum += roots(kernel, len(t.p))
 		}
 	}
 	runtime.KeepAlive(sum) // or the compiler may leave the work out

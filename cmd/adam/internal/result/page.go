@@ -14,9 +14,9 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // section is what the page says of one machine.
 type section struct {
 	*Result
-	Chart         string // address, relative to the page; empty without a chart
-	Sizes, Models string // tables
-	Fewest        int    // samples of the first kernel
+	Chart  string // address, relative to the page; empty without a chart
+	Tables []string
+	Fewest int // samples of the first kernel
 }
 
 // Page is the text of docs/BENCHMARKS.md. Charts are linked where chart gives an address.
@@ -30,8 +30,13 @@ func Page(results []*Result, chart func(*Result) string, predictions string) (st
 	}{Bytes: bytesPerParam, Predictions: predictions}
 	for _, r := range results {
 		data.ARM64 = data.ARM64 || r.GOARCH == "arm64"
-		data.Results = append(data.Results, section{r, chart(r), r.table(Size).Markdown(2),
-			r.table(Model).Markdown(2), r.fewest()})
+		s := section{Result: r, Chart: chart(r), Fewest: r.fewest()}
+		for _, kind := range Kinds {
+			if t := r.table(kind).Markdown(2); t != "" {
+				s.Tables = append(s.Tables, t)
+			}
+		}
+		data.Results = append(data.Results, s)
 	}
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, data)

@@ -30,13 +30,17 @@ type Result struct {
 	File string `json:"-"` // where Load found it
 }
 
-// A Kind tells a plain slice from a model.
+// A Kind tells a plain slice, of float32 or of float64, from a model.
 type Kind string
 
 const (
-	Size  Kind = "size"
-	Model Kind = "model"
+	Size   Kind = "size"
+	Size64 Kind = "size64"
+	Model  Kind = "model"
 )
+
+// Kinds are all, in the order in which they are shown.
+var Kinds = []Kind{Size, Model, Size64}
 
 // What a Row.Series can be besides the name of a kernel; the ceilings are followed by one.
 const (

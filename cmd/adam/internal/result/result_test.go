@@ -40,6 +40,7 @@ func sample() *Result {
 	add(Size, "1Ki", 1<<10, 1, 0.5, 0.1, 0.3, 0.25)
 	add(Size, "16Mi", 16<<20, 1, 0.8, 0.9, 0.6, 0.25)
 	add(Model, "Net", 30, 3, 0.5, 0.25, 0.25, 0.4)
+	add(Size64, "1Ki", 1<<10, 1, 0.5, 0.1, 0.3, 0.25)
 	return r
 }
 
@@ -67,6 +68,12 @@ model           kernel   ns/param  GB/s           ceiling  % of ceiling  speed-u
 Net, 3 tensors  wide        0.500  56.0  0.400 arithmetic            80     8.00×
                 generic      2.00  14.0   1.50 arithmetic            75     2.00×
                 plain        4.00  7.00
+
+float64  kernel   ns/param  GB/s           ceiling  % of ceiling  speed-up
+
+1Ki      wide        0.500   112  0.250 arithmetic            50     8.00×
+         generic      2.00  28.0   1.50 arithmetic            75     2.00×
+         plain        4.00  14.0
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -154,7 +161,8 @@ func TestPage(t *testing.T) {
 			"\n## Some (R) CPU, plan9/amd64\n\n", "2001-02-03", "At least 7 samples",
 			"](../bench/x.svg)\n",
 			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |",
-			"| Net, 3 tensors | wide |", "No figure of an arm64",
+			"| Net, 3 tensors | wide |", "\n\n| float64 | kernel |",
+			"\n| 1Ki | wide | 0.500 | 112 |", "No figure of an arm64",
 		}, []string{"No machine has", "\n\n\n"}},
 		{"arm64 without models", []*Result{r, arm}, "## Predicted\n\n  as it is {{.}}\n",
 			[]string{"\n## Unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},

@@ -15,8 +15,13 @@ const bytesPerParam = 28
 func (r *Result) table(kind Kind) report.Table {
 	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling",
 		"speed-up"}}
-	if kind == Model {
+	bytes := float64(bytesPerParam)
+	switch kind {
+	case Model:
 		t[0][0] = "model"
+	case Size64:
+		t[0][0] = "float64"
+		bytes *= 2
 	}
 	for _, it := range r.Items(kind) {
 		name := it.Name
@@ -29,7 +34,7 @@ func (r *Result) table(kind Kind) report.Table {
 			if ns == 0 {
 				continue
 			}
-			row := []string{name, series, report.Figure(ns), report.Figure(bytesPerParam / ns), "",
+			row := []string{name, series, report.Figure(ns), report.Figure(bytes / ns), "",
 				"", ""}
 			if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 {
 				ceiling, which := traffic, " traffic"
@@ -52,7 +57,7 @@ func (r *Result) table(kind Kind) report.Table {
 func (r *Result) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s\n", r.Where(), r.CPU.Caches())
-	for _, kind := range []Kind{Size, Model} {
+	for _, kind := range Kinds {
 		if t := r.table(kind); len(t) > 1 {
 			b.WriteString("\n" + t.Text(2))
 		}
