@@ -152,6 +152,41 @@ func TestRowsOfAllAreDense(t *testing.T) {
 	}
 }
 
+// A step takes the mean of the gradients over the samples, and clips it by its norm.
+func TestStep(t *testing.T) {
+	u := &uses{files: make([]string, 1), names: make([]string, 2)}
+	o := options{epochs: 1, batch: 2, negatives: 1, width: 3, lr: 0.01, seed: 1}
+	for size, clipped := range map[float32]bool{1: true, 0.01: false} {
+		tr := mustTrainer(t, u, o, true)
+		for i := range tr.model.files {
+			tr.model.files[i] = 1
+		}
+		tr.learn([]sample{{pair{0, 0}, true}, {pair{0, 1}, false}})
+		var mean []float64
+		norm := 0.0
+		for _, p := range tr.opt.Groups[0].Params {
+			for i := range p.Grad {
+				p.Grad[i] *= size
+				mean = append(mean, float64(p.Grad[i])/2)
+				norm = math.Hypot(norm, mean[len(mean)-1])
+			}
+		}
+		if clipped != (norm > 2*maxNorm) || !clipped && norm > maxNorm/2 {
+			t.Fatalf("the norm is %v, clipped: %v", norm, clipped)
+		}
+		if err := tr.step(2); err != nil {
+			t.Fatal(err)
+		}
+		m := slices.Concat(tr.opt.State("files").M, tr.opt.State("names").M)
+		for i, g := range mean {
+			want := 0.1 * g * min(1, maxNorm/norm)
+			if math.Abs(float64(m[i])-want) > 1e-6 {
+				t.Errorf("size %v, moment %d: %v, want %v", size, i, m[i], want)
+			}
+		}
+	}
+}
+
 // The gradients agree with central differences of the loss, also those of rows used many times.
 func TestGradients(t *testing.T) {
 	u := &uses{files: make([]string, 3), names: make([]string, 4)}
