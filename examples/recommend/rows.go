@@ -3,7 +3,8 @@ package main
 import "slices"
 
 // rows are the rows of a table that a batch uses, and their gradients: what an [adam.Table] is
-// given in each step. It takes memory for the batch, not for the table.
+// given in each step, as [adam.State.StepRows] would be. It takes memory for the batch, not for the
+// table.
 type rows struct {
 	width int
 	ids   []int32   // ascending, each once
