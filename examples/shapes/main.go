@@ -1,11 +1,11 @@
-// Command shapes trains five tiny networks, each in a program that keeps its tensors in another
+// Command shapes trains six tiny networks, each in a program that keeps its tensors in another
 // shape, as Go programs with an Adam of their own do:
 //
 //	go run ./examples/shapes
 //
 // Each shape is a file, whose comment says what the program looked like before and what changed:
-// flat.go, rows.go, lazy.go, lora.go and nnue.go. Products that meet a sum stand in float32(…), so
-// that a training ends in the same bits on every machine.
+// flat.go, rows.go, lazy.go, lora.go, nnue.go and float64.go. Products that meet a sum stand in
+// float32(…) or float64(…), so that a training ends in the same bits on every machine.
 package main
 
 import (
@@ -45,6 +45,7 @@ var shapes = []struct {
 	{"lazy", func(int) (result, error) { return trainLazy() }, 0.001},
 	{"lora", trainLoRA, 0.001},
 	{"nnue", func(workers int) (result, error) { return trainNNUE(32, 600, workers) }, 2},
+	{"float64", func(int) (result, error) { return trainFloat64() }, 1e-6},
 }
 
 func main() {

@@ -13,11 +13,12 @@ import (
 
 // The checksums of the trained parameters, on every machine.
 var checksums = map[string]uint32{
-	"flat": 0x5ac75c4a,
-	"rows": 0x321b0ace,
-	"lazy": 0x9f5b4a15,
-	"lora": 0x371dc063,
-	"nnue": 0xc83ffda9,
+	"flat":    0x5ac75c4a,
+	"rows":    0x321b0ace,
+	"lazy":    0x9f5b4a15,
+	"lora":    0x371dc063,
+	"nnue":    0xc83ffda9,
+	"float64": 0xf3dba63e,
 }
 
 // With this in its environment the test binary trains all shapes and prints their checksums.
@@ -67,11 +68,12 @@ func TestRun(t *testing.T) {
 // What the shapes show beside the loss, with one worker.
 func TestNotes(t *testing.T) {
 	notes := map[string]string{
-		"flat": "skipped step 20: b2 is not finite",
-		"rows": "left out 8 batches",
-		"lazy": "steps of each tensor: 900 900 466 466 267 267 167 167",
-		"lora": "128 parameters trained, 512 frozen",
-		"nnue": "clamped 4371 times",
+		"flat":    "skipped step 20: b2 is not finite",
+		"rows":    "left out 8 batches",
+		"lazy":    "steps of each tensor: 900 900 466 466 267 267 167 167",
+		"lora":    "128 parameters trained, 512 frozen",
+		"nnue":    "clamped 4371 times",
+		"float64": "the last loss is 3e-32",
 	}
 	for _, s := range shapes {
 		r, err := s.train(1)
@@ -113,5 +115,21 @@ func TestClamp(t *testing.T) {
 	w := []float32{-3, -2, -1, 0, 1, 2, 3, nan}
 	if n := clamp(w, 2); n != 2 || fmt.Sprint(w) != "[-2 -2 -1 0 1 2 2 NaN]" {
 		t.Errorf("%d clamped, %v", n, w)
+	}
+}
+
+// The rows of a matrix are parts of its slice, and none runs into the next.
+func TestMatrix(t *testing.T) {
+	m, all := newMatrix(3, 2)
+	for i := range m {
+		for j := range m[i] {
+			m[i][j] = float64(10*i + j)
+		}
+	}
+	for i := range m {
+		_ = append(m[i], -1)
+	}
+	if fmt.Sprint(m, all) != "[[0 1] [10 11] [20 21]] [0 1 10 11 20 21]" {
+		t.Errorf("%v, %v", m, all)
 	}
 }

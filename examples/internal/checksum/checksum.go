@@ -4,19 +4,15 @@ package checksum
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
 )
 
 // Of returns the CRC-32 of the elements of all tensors: two lists that differ in one bit differ
 // here.
-func Of(tensors ...[]float32) uint32 {
+func Of[F float32 | float64](tensors ...[]F) uint32 {
 	h := crc32.NewIEEE()
 	var bytes []byte
 	for _, t := range tensors {
-		bytes = bytes[:0]
-		for _, x := range t {
-			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(x))
-		}
+		bytes, _ = binary.Append(bytes[:0], binary.LittleEndian, t) // any slice of floats will do
 		h.Write(bytes)
 	}
 	return h.Sum32()
