@@ -418,6 +418,16 @@ var mutations = []struct {
 		{"if w > limit {", "if w >= limit {"},
 		{"clamp(n.w1, weightLimit) + clamp(n.w2, weightLimit)", "clamp(n.w1, weightLimit)"},
 	}},
+	{"examples/recommend/rows.go", []mutation{
+		{"\tr.ids = slices.Compact(r.ids)", ""},
+		{"\tslices.Sort(r.ids)", ""},
+	}},
+	{"examples/recommend/train.go", []mutation{
+		{"MaxNorm: maxNorm, ZeroGrad: true", "ZeroGrad: true"},
+	}},
+	{"examples/shapes/float64.go", []mutation{
+		{"all[i*cols:(i+1)*cols:(i+1)*cols]", "all[i*cols:]"},
+	}},
 	{"examples/shapes/rows.go", []mutation{
 		{`"batch": strconv.Itoa(batch)`, `"batch": strconv.Itoa(int(a.opt.T))`},
 		{"if norm > 1000 {", "if norm > 1e7 {"},
