@@ -162,6 +162,19 @@ func TestKindsStay(t *testing.T) {
 	}
 }
 
+// A maximum that is no longer needed may be dropped.
+func TestAMSGradEnds(t *testing.T) {
+	c := Default()
+	c.AMSGrad = true
+	o := newOptimizer(t, Options{}, kinds(c))
+	_, err := o.Step()
+	require.NoError(t, err)
+	o.Groups[0].Config.AMSGrad = false
+	o.State("a").VMax, o.State64("b").VMax, o.State("c").VMax = nil, nil, nil
+	_, err = o.Step()
+	require.NoError(t, err)
+}
+
 // State and EMA are those of the type that they are asked for; names are given by place.
 func TestKindsByName(t *testing.T) {
 	g := kinds(Default())
