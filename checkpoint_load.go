@@ -259,7 +259,7 @@ func (l *loader) pieces() error {
 		if i < 0 {
 			continue
 		}
-		dtype, shape := l.o.tensors[i].dtype, []int64{int64(l.o.tensors[i].n)}
+		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].n)}
 		if what == checkpoint.Step {
 			dtype, shape = checkpoint.Int64s, nil
 		}

@@ -137,10 +137,10 @@ func step(p, g, m, v, x []float32, c *coeffs) {
 	raceWrite(v)
 	raceWrite(x)
 	for len(p) > tile {
-		stepTile(p[:tile], g[:tile], m[:tile], v[:tile], x[:min(tile, len(x))], c)
+		c.stepTile(p[:tile], g[:tile], m[:tile], v[:tile], x[:min(tile, len(x))])
 		p, g, m, v, x = p[tile:], g[tile:], m[tile:], v[tile:], x[min(tile, len(x)):]
 	}
-	stepTile(p, g, m, v, x, c)
+	c.stepTile(p, g, m, v, x)
 }
 
 // A run is a part of a tensor: the elements from one index on, to before another. The field offsets

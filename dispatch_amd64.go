@@ -35,7 +35,7 @@ var assembled = []selection.Kernel{
 // the heap.
 //
 //go:noinline
-func stepTile(p, g, m, v, x []float32, c *coeffs) {
+func (c *coeffs) stepTile(p, g, m, v, x []float32) {
 	p0, g0, m0 := unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m)
 	v0, x0, n := unsafe.SliceData(v), unsafe.SliceData(x), len(p)
 	switch active {
@@ -83,10 +83,10 @@ func stepRunsAVX512(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
 //go:noescape
 func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
 
-// stepTile64 is stepTile of float64.
+// stepTile is that of coeffs.
 //
 //go:noinline
-func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+func (c *coeffs64) stepTile(p, g, m, v, x []float64) {
 	p0, g0, m0 := unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m)
 	v0, x0, n := unsafe.SliceData(v), unsafe.SliceData(x), len(p)
 	switch active {

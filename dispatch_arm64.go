@@ -20,7 +20,7 @@ var assembled = []selection.Kernel{
 // stop the goroutine between two tiles; the direct call keeps c from escaping to the heap.
 //
 //go:noinline
-func stepTile(p, g, m, v, x []float32, c *coeffs) {
+func (c *coeffs) stepTile(p, g, m, v, x []float32) {
 	if active != neon {
 		stepGeneric(p, g, m, v, x, c)
 		return
@@ -52,10 +52,10 @@ func stepNEON(p, grad, m, v, x *float32, n int, c *coeffs)
 //go:noescape
 func stepRunsNEON(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
 
-// stepTile64 is stepTile of float64.
+// stepTile is that of coeffs.
 //
 //go:noinline
-func stepTile64(p, g, m, v, x []float64, c *coeffs64) {
+func (c *coeffs64) stepTile(p, g, m, v, x []float64) {
 	if active != neon {
 		stepGeneric64(p, g, m, v, x, c)
 		return

@@ -6,8 +6,8 @@ import "github.com/fusedadam/adam/internal/selection"
 
 var assembled []selection.Kernel
 
-func stepTile(p, g, m, v, x []float32, c *coeffs)     { stepGeneric(p, g, m, v, x, c) }
-func stepTile64(p, g, m, v, x []float64, c *coeffs64) { stepGeneric64(p, g, m, v, x, c) }
+func (c *coeffs) stepTile(p, g, m, v, x []float32)   { stepGeneric(p, g, m, v, x, c) }
+func (c *coeffs64) stepTile(p, g, m, v, x []float64) { stepGeneric64(p, g, m, v, x, c) }
 
 func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
 	stepRunsGeneric(p, g, m, v, x, runs, c)

@@ -61,7 +61,7 @@ func (g *grid) chunk(i int) (from, to int) {
 func (o *Optimizer) cut() {
 	o.grid.clear()
 	for _, i := range o.order {
-		o.grid.add(i, o.tensors[i].extent, o.tensors[i].words)
+		o.grid.add(i, o.tensors[i].extent, o.tensors[i].words())
 	}
 	n := len(o.grid.cells)
 	o.sums = slices.Grow(o.sums[:0], n)[:n]

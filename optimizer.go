@@ -116,7 +116,7 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 	o.whole.clear()
 	for i, t := range o.tensors {
 		if _, ok := t.kind.(*table); ok {
-			o.whole.add(i, t.n, t.words)
+			o.whole.add(i, t.n, t.words())
 		}
 	}
 	return o.check()
@@ -155,7 +155,7 @@ func enrol[F float](o *Optimizer, w where, f fields[F], before *Optimizer, chang
 	t := newTensor(w, f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
 	o.index[name] = len(o.tensors)
 	o.tensors = append(o.tensors, t)
-	o.words += t.n * t.words
+	o.words += t.n * t.words()
 	return nil
 }
 

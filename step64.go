@@ -129,10 +129,10 @@ func step64(p, g, m, v, x []float64, c *coeffs64) {
 	raceWrite(x)
 	for len(p) > tile64 {
 		k := min(tile64, len(x))
-		stepTile64(p[:tile64], g[:tile64], m[:tile64], v[:tile64], x[:k], c)
+		c.stepTile(p[:tile64], g[:tile64], m[:tile64], v[:tile64], x[:k])
 		p, g, m, v, x = p[tile64:], g[tile64:], m[tile64:], v[tile64:], x[k:]
 	}
-	stepTile64(p, g, m, v, x, c)
+	c.stepTile(p, g, m, v, x)
 }
 
 // stepGeneric64 is stepGeneric of float64.

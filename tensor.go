@@ -19,20 +19,20 @@ type tensor struct {
 type base struct {
 	where
 	name    string
-	n       int    // elements
-	extent  int    // elements that a step concerns: n, or those of a table's gradient
-	words   int    // words of 32 bits in an element
-	dtype   string // in checkpoints
-	begun   bool   // the average has begun
-	lent    bool   // the average lies in the caller's memory
-	hasGrad bool   // in the step at hand, which is a step of this tensor, then
-	place   place  // where its slices lay when they were last checked
+	n       int   // elements
+	extent  int   // elements that a step concerns: n, or those of a table's gradient
+	begun   bool  // the average has begun
+	lent    bool  // the average lies in the caller's memory
+	hasGrad bool  // in the step at hand, which is a step of this tensor, then
+	amsgrad bool  // in the step at hand
+	place   place // where its slices lay when they were last checked
 }
 
 // kind is the part that is not: a *typed[float32], a *typed[float64] or a *table. Elements from, …,
 // to-1 are those of a cell.
 type kind interface {
 	count() *uint64               // State.T
+	words() int                   // of 32 bits, in an element
 	same() error                  // an error if it is not the tensor that was given to New
 	hasMoments(amsgrad bool) bool // of the right length
 	lengthError(amsgrad bool) error
@@ -60,7 +60,7 @@ type kind interface {
 // scalars of step, too.
 type arithmetic[F float] interface {
 	set(c *Config, t uint64, scale float64)
-	step(p, g, m, v, x []F)
+	stepTile(p, g, m, v, x []F)
 	squares(g []F) float64
 	finite(g []F) bool
 	clamp(d, g []F, s, limit F)
@@ -68,13 +68,11 @@ type arithmetic[F float] interface {
 	shared(o *Optimizer) *shared[F]
 }
 
-func (k *coeffs) step(p, g, m, v, x []float32)           { stepTile(p, g, m, v, x, k) }
 func (*coeffs) squares(g []float32) float64              { return sumSquares(g) }
 func (*coeffs) finite(g []float32) bool                  { return sumSquares(g) <= math.MaxFloat64 }
 func (*coeffs) clamp(d, g []float32, s, limit float32)   { clampTile(d, g, s, limit) }
 func (*coeffs) average(e, p []float32, c float32)        { averageTile(e, p, c) }
 func (*coeffs) shared(o *Optimizer) *shared[float32]     { return &o.single }
-func (k *coeffs64) step(p, g, m, v, x []float64)         { stepTile64(p, g, m, v, x, k) }
 func (*coeffs64) squares(g []float64) float64            { return sumSquares64(g) }
 func (*coeffs64) finite(g []float64) bool                { return allFinite64(g) }
 func (*coeffs64) clamp(d, g []float64, s, limit float64) { clampTile64(d, g, s, limit) }
@@ -122,19 +120,29 @@ func (p *Table) fields() fields[float32] {
 
 // where is the place of a tensor in Groups.
 type where struct {
-	group int
-	list  string
-	index int
+	group, index int32
+	list         list
 }
 
-func (w where) String() string { return fmt.Sprintf("Groups[%d].%s[%d]", w.group, w.list, w.index) }
+// list is one of the lists of a group.
+type list uint8
+
+const (
+	params list = iota
+	params64
+	tables
+)
+
+func (l list) String() string { return [...]string{"Params", "Params64", "Tables"}[l] }
+
+func (w where) String() string { return fmt.Sprintf("Groups[%d].%v[%d]", w.group, w.list, w.index) }
 
 // name is that of a tensor that was given none.
 func (w where) name() string {
-	if w.list == "Params" {
+	if w.list == params {
 		return fmt.Sprintf("%d.%d", w.group, w.index)
 	}
-	return fmt.Sprintf("%d.%s.%d", w.group, w.list, w.index)
+	return fmt.Sprintf("%d.%v.%d", w.group, w.list, w.index)
 }
 
 func (g *Group) size() int { return len(g.Params) + len(g.Params64) + len(g.Tables) }
@@ -145,17 +153,17 @@ func visit(groups []Group, single func(where, fields[float32]) error,
 	for i := range groups {
 		g := &groups[i]
 		for j := range g.Params {
-			if err := single(where{i, "Params", j}, g.Params[j].fields()); err != nil {
+			if err := single(where{int32(i), int32(j), params}, g.Params[j].fields()); err != nil {
 				return err
 			}
 		}
 		for j := range g.Params64 {
-			if err := double(where{i, "Params64", j}, g.Params64[j].fields()); err != nil {
+			if err := double(where{int32(i), int32(j), params64}, g.Params64[j].fields()); err != nil {
 				return err
 			}
 		}
 		for j := range g.Tables {
-			if err := single(where{i, "Tables", j}, g.Tables[j].fields()); err != nil {
+			if err := single(where{int32(i), int32(j), tables}, g.Tables[j].fields()); err != nil {
 				return err
 			}
 		}
@@ -170,7 +178,6 @@ type typed[F float] struct {
 	given     *state[F]     // by the caller, or nil
 	*state[F]               // in use
 	ema       []F           // average of the parameters, or empty
-	amsgrad   bool          // in the step at hand
 	own       arithmetic[F] // with scalars of its own
 	kernel    arithmetic[F] // of the step at hand: own, or that of a tensor with the same scalars
 }
@@ -206,8 +213,8 @@ func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) t
 	t.at, t.given, t.state, t.ema = f, *f.state, *f.state, *f.ema
 	lent := t.ema != nil
 	t.base = base{name: *f.name, where: w, n: len(*f.value), begun: lent, lent: lent}
-	t.extent, t.words = t.n, int(unsafe.Sizeof(F(0))/4)
-	t.own, t.dtype = arithmeticOf[F](), checkpoint.DTypeOf[F]()
+	t.extent = t.n
+	t.own = arithmeticOf[F]()
 	if old := typedOf[F](old); old != nil && old.n == t.n {
 		if t.state == nil {
 			t.state = old.state
@@ -298,6 +305,7 @@ func (t *typed[F]) same() error {
 }
 
 func (t *typed[F]) count() *uint64 { return &t.T }
+func (t *typed[F]) words() int     { return int(unsafe.Sizeof(F(0)) / 4) }
 
 func (t *typed[F]) hasMoments(amsgrad bool) bool {
 	return len(t.M) == t.n && len(t.V) == t.n && (!amsgrad || len(t.VMax) == t.n)
@@ -357,7 +365,7 @@ func (t *typed[F]) lengthError(amsgrad bool) error {
 		more = fmt.Sprintf(", VMax %d", len(t.VMax))
 		if len(t.VMax) == 0 {
 			method := "State"
-			if t.words == 2 {
+			if t.words() == 2 {
 				method = "State64"
 			}
 			more += fmt.Sprintf(" (AMSGrad needs %s(%q).VMax = make([]%T, %d))", method, t.name,
@@ -417,7 +425,7 @@ func (t *typed[F]) furnish(o *Optimizer, workers int) {
 	if o.Options.MaxValue > 0 {
 		s := t.own.shared(o)
 		for len(s.scratch) < workers {
-			s.scratch = append(s.scratch, moments[F](tile/t.words, 1)[0])
+			s.scratch = append(s.scratch, moments[F](tile/t.words(), 1)[0])
 		}
 	}
 }
@@ -449,7 +457,7 @@ func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 		if t.amsgrad {
 			x = t.VMax[from:to]
 		}
-		t.kernel.step((*t.at.value)[from:to], g, t.M[from:to], t.V[from:to], x)
+		t.kernel.stepTile((*t.at.value)[from:to], g, t.M[from:to], t.V[from:to], x)
 		if o.Options.ZeroGrad {
 			clear(grad)
 		}

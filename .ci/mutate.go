@@ -278,7 +278,7 @@ var mutations = []struct {
 		{"l != nil && l.T == t.T", "l != nil"},
 		{"t.amsgrad = c.AMSGrad\n", "t.amsgrad = t.amsgrad || c.AMSGrad\n"},
 		{"s.scratch[worker]", "s.scratch[0]"},
-		{"tile/t.words, 1)", "tile/4, 1)"},
+		{"tile/t.words(), 1)", "tile/4, 1)"},
 		{"t.width, p.Rows, from,", "t.width, p.Rows, 0,"},
 		{"old.n == t.n", "old.n > 0"},
 		{"clear(t.VMax)", "_ = 0"},

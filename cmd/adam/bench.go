@@ -33,10 +33,15 @@ the memory traffic of the step, or its divisions and square roots, whichever is 
 	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
-	if plan.Sizes == nil && plan.Models == nil && plan.Sizes64 == nil {
-		plan.Sizes, plan.Models, plan.Sizes64 = measure.Sizes, models.All, measure.Sizes64
-	}
+	orAll(plan)
 	return bench(out, os.Stderr, plan, &f)
+}
+
+// orAll makes a plan that names nothing one of everything.
+func orAll(p *measure.Plan) {
+	if p.Sizes == nil && p.Models == nil && p.Sizes64 == nil {
+		p.Sizes, p.Models, p.Sizes64 = measure.Sizes, models.All, measure.Sizes64
+	}
 }
 
 // planFlags defines the flags that say what to measure, and returns what they set.

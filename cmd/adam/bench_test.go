@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/cmd/adam/internal/measure"
 	"github.com/fusedadam/adam/cmd/adam/internal/result"
+	"github.com/fusedadam/adam/internal/models"
 	loops "github.com/fusedadam/adam/internal/plain"
 )
 
@@ -35,6 +37,17 @@ func TestBenchFlags(t *testing.T) {
 	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != time.Minute ||
 		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil {
 		t.Errorf("without flags: %+v", plan)
+	}
+	one := measure.Plan{Sizes64: []int{5}}
+	orAll(&one)
+	if one.Sizes != nil || one.Models != nil || len(one.Sizes64) != 1 {
+		t.Errorf("with one size of float64: %+v", one)
+	}
+	var all measure.Plan
+	orAll(&all)
+	if !slices.Equal(all.Sizes, measure.Sizes) || len(all.Models) != len(models.All) ||
+		!slices.Equal(all.Sizes64, measure.Sizes64) {
+		t.Errorf("everything: %+v", all)
 	}
 	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp " +
 		"-sizes64 64Mi -time 1s"))

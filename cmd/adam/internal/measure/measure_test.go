@@ -2,6 +2,7 @@ package measure
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,21 @@ func TestItemsThatFit(t *testing.T) {
 		p.Memory = memory
 		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 4-len(want) {
 			t.Errorf("%d bytes: left out %v, want %v", memory, tooLarge, want)
+		}
+	}
+}
+
+// An item allocates what it says that it needs.
+func TestItemMemory(t *testing.T) {
+	for _, kind := range []result.Kind{result.Size, result.Size64} {
+		it := item{kind, "1Mi", []int{1 << 20}}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		list := it.subjects([]string{selection.Generic})
+		runtime.ReadMemStats(&after)
+		got, want := int64(after.TotalAlloc-before.TotalAlloc), it.memory()
+		if got < want || got > want+4<<20 || len(list) == 0 {
+			t.Errorf("%s: %d bytes, want %d and little more", kind, got, want)
 		}
 	}
 }

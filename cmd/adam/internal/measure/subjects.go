@@ -35,7 +35,7 @@ func makeTensors[F float](sizes []int, state func(t *tensor[F])) []*tensor[F] {
 	for _, n := range sizes {
 		// Large slices that lie exactly a power of two apart collide; the pages after the first are
 		// those of the moments.
-		const apart = 32 << 10 / 4
+		apart := 32 << 10 / int(unsafe.Sizeof(F(0)))
 		t := &tensor[F]{p: make([]F, n), g: make([]F, apart+n)[apart:]}
 		state(t)
 		for i := 0; i < n; i += len(ps) {
