@@ -42,6 +42,39 @@ func floats(v gorgonia.Value) []float32 {
 	return []float32{v.Data().(float32)}
 }
 
+// wide returns a copy of v in float64.
+func wide(v gorgonia.Value) gorgonia.Value {
+	if x := doubles(v); v.Shape().IsScalar() {
+		return gorgonia.NewF64(x[0])
+	} else {
+		return tensor.New(tensor.WithShape(v.Shape()...), tensor.WithBacking(x))
+	}
+}
+
+// doubles returns a copy of the elements of v, of either type, in float64.
+func doubles(v gorgonia.Value) (all []float64) {
+	switch x := v.Data().(type) {
+	case []float64:
+		return slices.Clone(x)
+	case float64:
+		return []float64{x}
+	}
+	for _, x := range floats(v) {
+		all = append(all, float64(x))
+	}
+	return all
+}
+
+// newModel64 is newModel in float64.
+func newModel64(seed uint64) []gorgonia.ValueGrad {
+	model := newModel(seed)
+	for _, n := range model {
+		l := n.(*leaf)
+		l.value, l.grad = wide(l.value), wide(l.grad)
+	}
+	return model
+}
+
 // newModel returns a model of tensors of several shapes, the same for each seed.
 func newModel(seed uint64) []gorgonia.ValueGrad {
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -87,8 +120,16 @@ func setGrads(model []gorgonia.ValueGrad, step [][]float32) {
 		switch g := n.(*leaf).grad.(type) {
 		case *gorgonia.F32:
 			*g = gorgonia.F32(step[i][0])
+		case *gorgonia.F64:
+			*g = gorgonia.F64(step[i][0])
 		case *tensor.Dense:
-			copy(g.Float32s(), step[i])
+			for j, x := range step[i] {
+				if g.Dtype() == tensor.Float64 {
+					g.Float64s()[j] = float64(x)
+				} else {
+					g.Float32s()[j] = x
+				}
+			}
 		}
 	}
 }
@@ -97,9 +138,9 @@ func setGrads(model []gorgonia.ValueGrad, step [][]float32) {
 func distance(a, b []gorgonia.ValueGrad, lr float64) float64 {
 	largest := 0.0
 	for i := range a {
-		x, y := floats(a[i].Value()), floats(b[i].Value())
+		x, y := doubles(a[i].Value()), doubles(b[i].Value())
 		for j := range x {
-			d := math.Abs(float64(x[j])-float64(y[j])) / max(math.Abs(float64(y[j])), lr)
+			d := math.Abs(x[j]-y[j]) / max(math.Abs(y[j]), lr)
 			if math.IsNaN(d) {
 				return math.Inf(1)
 			}

@@ -20,7 +20,7 @@ func asRounded(c adam.Config) adam.Config {
 }
 
 // The Configs of README.md do what the options of gorgonia.AdamSolver do: in 300 steps the
-// parameters stay within k·max(|p|, LR).
+// parameters stay within k·max(|p|, LR), in float64 within 1e-11·max(|p|, LR).
 func TestAgainstAdamSolver(t *testing.T) {
 	withL2 := adam.Default()
 	withL2.WeightDecay = 0.1
@@ -31,71 +31,90 @@ func TestAgainstAdamSolver(t *testing.T) {
 		name    string
 		host    []gorgonia.SolverOpt
 		config  adam.Config
+		rounded bool // with float32
 		options adam.Options
 		scale   float64
-		k       float64
+		k       float64 // with float32
 	}{
-		{"defaults", nil, adam.Default(), adam.Options{}, 1, 3e-3},
-		{"defaults, rounded", nil, asRounded(adam.Default()), adam.Options{}, 1, 2e-4},
+		{"defaults", nil, adam.Default(), false, adam.Options{}, 1, 3e-3},
+		{"defaults, rounded", nil, adam.Default(), true, adam.Options{}, 1, 2e-4},
 		{
 			"others", []gorgonia.SolverOpt{
 				gorgonia.WithLearnRate(0.02), gorgonia.WithBeta1(0.8), gorgonia.WithBeta2(0.99),
 				gorgonia.WithEps(1e-3),
 			},
-			asRounded(others), adam.Options{}, 1, 2e-4,
+			others, true, adam.Options{}, 1, 2e-4,
 		},
 		{
 			"L2", []gorgonia.SolverOpt{gorgonia.WithL2Reg(0.1)},
-			asRounded(withL2), adam.Options{}, 1, 2e-4,
+			withL2, true, adam.Options{}, 1, 2e-4,
 		},
 		{
 			"batch", []gorgonia.SolverOpt{gorgonia.WithBatchSize(32)},
-			asRounded(adam.Default()), adam.Options{}, 32, 2e-4,
+			adam.Default(), true, adam.Options{}, 32, 2e-4,
 		},
 		{
 			"batch and L2",
 			[]gorgonia.SolverOpt{gorgonia.WithBatchSize(32), gorgonia.WithL2Reg(0.1)},
-			asRounded(withL2AndBatch), adam.Options{}, 32, 2e-4,
+			withL2AndBatch, true, adam.Options{}, 32, 2e-4,
 		},
 		{
 			"batch and clip",
 			[]gorgonia.SolverOpt{gorgonia.WithBatchSize(2), gorgonia.WithClip(0.5)},
-			asRounded(adam.Default()), adam.Options{MaxValue: 0.5}, 2, 2e-4,
+			adam.Default(), true, adam.Options{MaxValue: 0.5}, 2, 2e-4,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			theirs, ours := newModel(1), newModel(1)
+			host := gorgonia.NewAdamSolver(test.host...)
+			config := test.config
+			if test.rounded {
+				config = asRounded(config)
+			}
+			solver := adamgorgonia.New(config, test.options)
+			beside(t, host, solver, newModel, test.scale, test.k)
+		})
+		t.Run(test.name+", float64", func(t *testing.T) {
 			host := gorgonia.NewAdamSolver(test.host...)
 			solver := adamgorgonia.New(test.config, test.options)
-			defer solver.Close()
-			if err := solver.Bind(ours); err != nil {
-				t.Fatal(err)
-			}
-			solver.Optimizer().GradScale = test.scale
-			largest := 0.0
-			for _, step := range recorded() {
-				setGrads(theirs, step)
-				setGrads(ours, step)
-				if err := host.Step(theirs); err != nil {
-					t.Fatal(err)
-				}
-				if err := solver.Step(ours); err != nil {
-					t.Fatal(err)
-				}
-				largest = max(largest, distance(ours, theirs, test.config.LR))
-			}
-			t.Logf("largest difference: %.3g·max(|p|, LR)", largest)
-			if largest > test.k {
-				t.Errorf("largest difference %.3g·max(|p|, LR), want at most %.3g", largest, test.k)
-			}
-			for i := range ours {
-				g, err := ours[i].Grad()
-				if err != nil ||
-					slices.ContainsFunc(floats(g), func(x float32) bool { return x != 0 }) {
-					t.Errorf("gradient of %s is not zero after the step", ours[i].(*leaf).name)
-				}
-			}
+			beside(t, host, solver, newModel64, test.scale, 1e-11)
 		})
+	}
+}
+
+// beside makes 300 steps with both solvers, after which the parameters must be within
+// k·max(|p|, LR).
+func beside(
+	t *testing.T, host gorgonia.Solver, solver *adamgorgonia.Solver,
+	newModel func(seed uint64) []gorgonia.ValueGrad, scale, k float64,
+) {
+	theirs, ours := newModel(1), newModel(1)
+	defer solver.Close()
+	if err := solver.Bind(ours); err != nil {
+		t.Fatal(err)
+	}
+	solver.Optimizer().GradScale = scale
+	largest := 0.0
+	for _, step := range recorded() {
+		setGrads(theirs, step)
+		setGrads(ours, step)
+		if err := host.Step(theirs); err != nil {
+			t.Fatal(err)
+		}
+		if err := solver.Step(ours); err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, distance(ours, theirs, solver.Config.LR))
+	}
+	t.Logf("largest difference: %.3g·max(|p|, LR)", largest)
+	if largest > k {
+		t.Errorf("largest difference %.3g·max(|p|, LR), want at most %.3g", largest, k)
+	}
+	for i := range ours {
+		g, err := ours[i].Grad()
+		if err != nil ||
+			slices.ContainsFunc(doubles(g), func(x float64) bool { return x != 0 }) {
+			t.Errorf("gradient of %s is not zero after the step", ours[i].(*leaf).name)
+		}
 	}
 }
 

@@ -15,8 +15,9 @@ var _ gorgonia.Solver = (*Solver)(nil)
 
 // Solver is a gorgonia.Solver of one model: the same tensors in the same order at every step.
 //
-// Values and gradients are *gorgonia.F32, or *tensor.Dense of float32 that are row-major,
-// contiguous and in memory that Go can access. They may be others at every step, as long as their
+// Values and gradients are *gorgonia.F32 and *gorgonia.F64, or *tensor.Dense of float32 and float64
+// that are row-major, contiguous and in memory that Go can access. A model may have both types; a
+// value and its gradient have one. They may be others at every step, as long as their types and
 // shapes stay.
 //
 // A Solver must not be used by two goroutines at once; different ones may.
@@ -41,9 +42,15 @@ type Solver struct {
 // param is a tensor of the model as it was bound.
 type param struct {
 	node  string // name of the node, not always unique
+	name  string // in the optimizer
+	dtype tensor.Dtype
 	shape tensor.Shape
 	group int // 1 without weight decay
-	*adam.Param
+	index int // in the Params or the Params64 of its group
+
+	// One of the two, by dtype.
+	single *adam.Param
+	double *adam.Param64
 }
 
 // New returns a solver before its first step. Of options, ZeroGrad is always on: machines add to
@@ -66,8 +73,8 @@ func New(config adam.Config, options adam.Options) *Solver {
 // the same, the second is called "name#2" and so on; what has no name is "tensor".
 //
 // Binding again takes the values that the model has now. It may be another model: tensors with the
-// name and the number of elements of a former one keep its moments, others begin anew (see
-// [adam.Optimizer.Regroup]). On an error nothing has changed.
+// name, the type and the number of elements of a former one keep its moments, others begin anew
+// (see [adam.Optimizer.Regroup]). On an error nothing has changed.
 func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	if s.closed {
 		return adam.ErrClosed
@@ -76,16 +83,21 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	groups := []adam.Group{{Config: s.Config}, {Config: withoutDecay(s.Config)}}
 	for i, name := range uniqueNames(model) {
 		n, p := model[i], &params[i]
-		value, shape, problem := float32s(n.Value())
+		value, problem := elementsOf(n.Value())
 		if problem != "" {
 			return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, name, problem)
 		}
-		p.node, p.shape = nameOf(n), shape.Clone()
+		p.node, p.name, p.dtype, p.shape = nameOf(n), name, value.dtype, value.shape.Clone()
 		if s.NoDecay != nil && s.NoDecay(name) {
 			p.group = 1
 		}
-		group := &groups[p.group]
-		group.Params = append(group.Params, adam.Param{Name: name, Value: value})
+		if g := &groups[p.group]; p.dtype == tensor.Float64 {
+			p.index = len(g.Params64)
+			g.Params64 = append(g.Params64, adam.Param64{Name: name, Value: value.double})
+		} else {
+			p.index = len(g.Params)
+			g.Params = append(g.Params, adam.Param{Name: name, Value: value.single})
+		}
 	}
 	if s.optimizer != nil {
 		if err := s.optimizer.Regroup(groups...); err != nil {
@@ -98,11 +110,13 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 		}
 		s.optimizer = o
 	}
-	var next [2]int // in each group
 	for i := range params {
 		p := &params[i]
-		p.Param = &s.optimizer.Groups[p.group].Params[next[p.group]]
-		next[p.group]++
+		if g := &s.optimizer.Groups[p.group]; p.dtype == tensor.Float64 {
+			p.double = &g.Params64[p.index]
+		} else {
+			p.single = &g.Params[p.index]
+		}
 	}
 	s.params = params
 	return nil
@@ -167,49 +181,82 @@ func (p *param) refresh(n gorgonia.ValueGrad) error {
 		return fmt.Errorf("%w: tensor %q of the model was %q: Bind the solver to it",
 			adam.ErrParams, name, p.node)
 	}
-	value, shape, problem := float32s(n.Value())
-	if problem == "" && !shape.Eq(p.shape) {
-		problem = fmt.Sprintf("has shape %v, it had %v", shape, p.shape)
+	value, problem := elementsOf(n.Value())
+	if problem == "" {
+		problem = value.differ(p, "it had")
 	}
 	if problem != "" {
-		return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, p.Name, problem)
+		return fmt.Errorf("%w: the value of %q %s", adam.ErrParams, p.name, problem)
 	}
 	g, err := n.Grad()
 	if err != nil {
-		return fmt.Errorf("%w: the gradient of %q: %w", adam.ErrParams, p.Name, err)
+		return fmt.Errorf("%w: the gradient of %q: %w", adam.ErrParams, p.name, err)
 	}
-	grad, shape, problem := float32s(g)
-	if problem == "" && !shape.Eq(p.shape) {
-		problem = fmt.Sprintf("has shape %v, its value %v", shape, p.shape)
+	grad, problem := elementsOf(g)
+	if problem == "" {
+		problem = grad.differ(p, "its value")
 	}
 	if problem != "" {
-		return fmt.Errorf("%w: the gradient of %q %s", adam.ErrParams, p.Name, problem)
+		return fmt.Errorf("%w: the gradient of %q %s", adam.ErrParams, p.name, problem)
 	}
-	p.Value, p.Grad = value, grad
+	if p.double != nil {
+		p.double.Value, p.double.Grad = value.double, grad.double
+	} else {
+		p.single.Value, p.single.Grad = value.single, grad.single
+	}
 	return nil
 }
 
-// float32s returns the memory of v and its shape, or in what way v is not as it must be.
-func float32s(v gorgonia.Value) (elements []float32, shape tensor.Shape, problem string) {
+// elements are the memory of a value or a gradient, in the slice of its type.
+type elements struct {
+	dtype  tensor.Dtype
+	shape  tensor.Shape
+	single []float32
+	double []float64
+}
+
+// elementsOf returns those of v, or in what way v is not as it must be.
+func elementsOf(v gorgonia.Value) (e elements, problem string) {
 	switch v := v.(type) {
 	case *gorgonia.F32:
-		return unsafe.Slice((*float32)(v), 1), tensor.ScalarShape(), ""
+		e.dtype, e.shape = tensor.Float32, tensor.ScalarShape()
+		e.single = unsafe.Slice((*float32)(v), 1)
+	case *gorgonia.F64:
+		e.dtype, e.shape = tensor.Float64, tensor.ScalarShape()
+		e.double = unsafe.Slice((*float64)(v), 1)
 	case *tensor.Dense:
+		e.dtype, e.shape = v.Dtype(), v.Shape()
 		switch {
-		case v.Dtype() != tensor.Float32:
-			return nil, nil, fmt.Sprintf("is of %v, want float32", v.Dtype())
+		case e.dtype != tensor.Float32 && e.dtype != tensor.Float64:
+			return e, fmt.Sprintf("is of %v, want float32 or float64", e.dtype)
 		case !v.IsNativelyAccessible():
-			return nil, nil, "lies in memory that Go cannot access"
+			return e, "lies in memory that Go cannot access"
 		case v.IsMasked():
-			return nil, nil, "has a mask"
+			return e, "has a mask"
 		case v.RequiresIterator() || !v.DataOrder().IsRowMajor():
-			return nil, nil, "is not row-major and contiguous"
+			return e, "is not row-major and contiguous"
+		case e.dtype == tensor.Float64:
+			e.double = v.Float64s()
+		default:
+			e.single = v.Float32s()
 		}
-		return v.Float32s(), v.Shape(), ""
 	case nil:
-		return nil, nil, "is missing"
+		return e, "is missing"
+	default:
+		return e, fmt.Sprintf("is a %T, want *tensor.Dense, *gorgonia.F32 or *gorgonia.F64", v)
 	}
-	return nil, nil, fmt.Sprintf("is a %T, want *tensor.Dense or *gorgonia.F32", v)
+	return e, ""
+}
+
+// differ tells in what way e is of another type or shape than p was bound with.
+func (e *elements) differ(p *param, other string) string {
+	switch {
+	case e.dtype != p.dtype:
+		return fmt.Sprintf("has type %v, %s %v", e.dtype, other, p.dtype)
+	case !e.shape.Eq(p.shape):
+		return fmt.Sprintf("has shape %v, %s %v", e.shape, other, p.shape)
+	}
+	return ""
 }
 
 func withoutDecay(c adam.Config) adam.Config {

@@ -69,8 +69,9 @@ func snapshot(solver *adamgorgonia.Solver, model []gorgonia.ValueGrad) (s [][]fl
 // moments stay, and the next step goes as if nothing had been.
 func TestErrors(t *testing.T) {
 	float64s := tensor.New(tensor.WithShape(4, 3), tensor.WithBacking(make([]float64, 12)))
-	wide := tensor.New(tensor.WithShape(4, 6), tensor.WithBacking(make([]float32, 24)))
-	view, err := wide.Slice(nil, tensor.S(1, 4))
+	ints := tensor.New(tensor.WithShape(4, 3), tensor.WithBacking(make([]int, 12)))
+	larger := tensor.New(tensor.WithShape(4, 6), tensor.WithBacking(make([]float64, 24)))
+	view, err := larger.Slice(nil, tensor.S(1, 4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,14 @@ func TestErrors(t *testing.T) {
 			"shape of the gradient", `the gradient of "c" has shape (3, 4), its value (4, 3)`,
 			set(false, other), false,
 		},
+		{
+			"type of the value", `the value of "c" has type float64, it had float32`,
+			set(true, float64s), true,
+		},
+		{
+			"type of the gradient", `the gradient of "c" has type float64, its value float32`,
+			set(false, float64s), false,
+		},
 		{"one gradient for two", `Grad of "b"`, func(m model) model {
 			b := *m[1].(*leaf)
 			b.grad = m[0].(*leaf).grad
@@ -133,8 +142,11 @@ func TestErrors(t *testing.T) {
 		v          gorgonia.Value
 	}{
 		{"missing", "is missing", nil},
-		{"float64", "is of float64, want float32", float64s},
-		{"F64", "is a *gorgonia.F64, want *tensor.Dense or *gorgonia.F32", gorgonia.NewF64(1)},
+		{"int", "is of int, want float32 or float64", ints},
+		{
+			"I", "is a *gorgonia.I, want *tensor.Dense, *gorgonia.F32 or *gorgonia.F64",
+			gorgonia.NewI(1),
+		},
 		{"view", "is not row-major and contiguous", view.(*tensor.Dense)},
 		{"transposed", "is not row-major and contiguous", transposed},
 		{"column-major", "is not row-major and contiguous", columns},
@@ -317,9 +329,9 @@ func TestBindAnotherModel(t *testing.T) {
 		t.Error("the tensor that is gone has a state, or T has changed")
 	}
 
-	bad := []gorgonia.ValueGrad{model[bias], &leaf{"new", gorgonia.NewF64(1), nil}}
+	bad := []gorgonia.ValueGrad{model[bias], &leaf{"new", gorgonia.NewI(1), nil}}
 	if err := solver.Bind(bad); !errors.Is(err, adam.ErrParams) {
-		t.Errorf("Bind with a float64: error %v, want ErrParams", err)
+		t.Errorf("Bind with an int: error %v, want ErrParams", err)
 	}
 	solver.Config.LR = -1
 	if err := solver.Bind(model); !errors.Is(err, adam.ErrConfig) {
@@ -522,30 +534,30 @@ func TestCheckpoint(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	g := gorgonia.NewGraph()
-	w := gorgonia.NewMatrix(
-		g, tensor.Float32, gorgonia.WithShape(300, 900), gorgonia.WithName("w"),
-		gorgonia.WithInit(gorgonia.GlorotU(1)))
-	b := gorgonia.NewScalar(
-		g, tensor.Float32, gorgonia.WithName("b"), gorgonia.WithValue(float32(1)))
-	must := gorgonia.Must
-	loss := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Mul(w, b))))))
-	if _, err := gorgonia.Grad(loss, w, b); err != nil {
-		t.Fatal(err)
-	}
-	vm := gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(w, b))
-	defer vm.Close()
-	if err := vm.RunAll(); err != nil {
-		t.Fatal(err)
-	}
-	model := gorgonia.NodesToValueGrads(gorgonia.Nodes{w, b})
-	solver := adamgorgonia.New(adam.DefaultW(), adam.Options{MaxNorm: 1})
-	defer solver.Close()
-	if n := testing.AllocsPerRun(100, func() {
-		if err := solver.Step(model); err != nil {
+	for of, one := range map[tensor.Dtype]any{tensor.Float32: float32(1), tensor.Float64: 1.0} {
+		g := gorgonia.NewGraph()
+		w := gorgonia.NewMatrix(g, of, gorgonia.WithShape(300, 900), gorgonia.WithName("w"),
+			gorgonia.WithInit(gorgonia.GlorotU(1)))
+		b := gorgonia.NewScalar(g, of, gorgonia.WithName("b"), gorgonia.WithValue(one))
+		must := gorgonia.Must
+		loss := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Mul(w, b))))))
+		if _, err := gorgonia.Grad(loss, w, b); err != nil {
 			t.Fatal(err)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations per step, want 0", n)
+		vm := gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(w, b))
+		defer vm.Close()
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		model := gorgonia.NodesToValueGrads(gorgonia.Nodes{w, b})
+		solver := adamgorgonia.New(adam.DefaultW(), adam.Options{MaxNorm: 1})
+		defer solver.Close()
+		if n := testing.AllocsPerRun(100, func() {
+			if err := solver.Step(model); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v: %v allocations per step, want 0", of, n)
+		}
 	}
 }
