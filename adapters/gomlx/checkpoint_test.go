@@ -35,7 +35,7 @@ func TestResume(t *testing.T) {
 		}
 
 		resumed := newRun(t, newOptimizer(true))
-		inputs, labels := batch(0)
+		inputs, labels := resumed.batch(0)
 		// It creates the variables.
 		if _, err := resumed.trainer.EvalStep(nil, inputs, labels); err != nil {
 			t.Fatal(err)

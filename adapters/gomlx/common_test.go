@@ -3,10 +3,12 @@ package adamgomlx
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/fusedadam/adam"
 	"github.com/gomlx/gomlx/backends/simplego"
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/graph"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 	"github.com/gomlx/gomlx/pkg/ml/context"
@@ -20,11 +22,14 @@ import (
 // backend makes operations one after another: in parallel, its default, they have data races.
 var backend = must(simplego.New("ops_sequential"))
 
-// network is a perceptron of two layers.
-func network(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
-	x := layers.Dense(ctx.In("hidden"), inputs[0], true, 16)
-	x = activations.Apply(activations.TypeTanh, x)
-	return []*graph.Node{layers.Dense(ctx.In("out"), x, true, 1)}
+// network is a perceptron of two layers, the first of the type of the inputs, the second of the one
+// that is given.
+func network(out dtypes.DType) train.ModelFn {
+	return func(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
+		x := layers.Dense(ctx.In("hidden"), inputs[0], true, 16)
+		x = graph.ConvertDType(activations.Apply(activations.TypeTanh, x), out)
+		return []*graph.Node{layers.Dense(ctx.In("out"), x, true, 1)}
+	}
 }
 
 // newContext returns a context that gives the variables the same values in every run, or those of a
@@ -38,52 +43,80 @@ func newContext(t testing.TB) *context.Context {
 }
 
 // batch returns the i-th batch: points, and the product of their coordinates.
-func batch(i int) (inputs, labels []*tensors.Tensor) {
+func (r *run) batch(i int) (inputs, labels []*tensors.Tensor) {
 	const size = 32
 	rng := rand.New(rand.NewPCG(uint64(i), 0))
-	x, y := make([]float32, 0, 2*size), make([]float32, 0, size)
+	x, y := make([]float64, 0, 2*size), make([]float64, 0, size)
 	for range size {
 		a, b := float32(rng.NormFloat64()), float32(rng.NormFloat64())
-		x, y = append(x, a, b), append(y, a*b)
+		x, y = append(x, float64(a), float64(b)), append(y, float64(a*b))
 	}
-	inputs = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(x, size, 2)}
-	labels = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(y, size, 1)}
+	inputs = []*tensors.Tensor{newTensor(r.hidden, x, size, 2)}
+	labels = []*tensors.Tensor{newTensor(r.out, y, size, 1)}
 	return inputs, labels
+}
+
+// newTensor returns a tensor of float32 or float64.
+func newTensor(of dtypes.DType, elements []float64, dimensions ...int) *tensors.Tensor {
+	if of == dtypes.Float64 {
+		return tensors.FromFlatDataAndDimensions(elements, dimensions...)
+	}
+	rounded := make([]float32, len(elements))
+	for i, x := range elements {
+		rounded[i] = float32(x)
+	}
+	return tensors.FromFlatDataAndDimensions(rounded, dimensions...)
+}
+
+// doubles returns a copy of the elements of a tensor, of either type, in float64.
+func doubles(of *tensors.Tensor) (all []float64) {
+	if of.DType() == dtypes.Float64 {
+		return tensors.MustCopyFlatData[float64](of)
+	}
+	for _, x := range tensors.MustCopyFlatData[float32](of) {
+		all = append(all, float64(x))
+	}
+	return all
 }
 
 // run is a model in training.
 type run struct {
-	t       testing.TB
-	ctx     *context.Context
-	opt     *Optimizer // nil if the host's is used
-	trainer *train.Trainer
+	t           testing.TB
+	ctx         *context.Context
+	opt         *Optimizer // nil if the host's is used
+	trainer     *train.Trainer
+	hidden, out dtypes.DType // of the two layers
 }
 
-// newRun trains the network with opt.
+// newRun trains the network in float32 with opt.
 func newRun(t testing.TB, opt optimizers.Interface) *run {
+	return newRunOf(t, opt, dtypes.Float32, dtypes.Float32)
+}
+
+func newRunOf(t testing.TB, opt optimizers.Interface, hidden, out dtypes.DType) *run {
 	ctx := newContext(t)
 	own, _ := opt.(*Optimizer)
 	if own != nil {
 		t.Cleanup(func() { own.Close() })
 	}
-	trainer := train.NewTrainer(backend, ctx, network, losses.MeanSquaredError, opt, nil, nil)
-	return &run{t, ctx, own, trainer}
+	trainer := train.NewTrainer(backend, ctx, network(out), losses.MeanSquaredError, opt, nil, nil)
+	return &run{t, ctx, own, trainer, hidden, out}
 }
 
 // execute executes the graph for the i-th batch and returns the loss.
-func (r *run) execute(i int) float32 {
+func (r *run) execute(i int) float64 {
 	r.t.Helper()
-	inputs, labels := batch(i)
+	inputs, labels := r.batch(i)
 	metrics, err := r.trainer.TrainStep(nil, inputs, labels)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return tensors.ToScalar[float32](metrics[0])
+	return doubles(metrics[0])[0]
 }
 
 // step executes the graph for the i-th batch, makes the step, if it is not part of the graph, and
 // returns the loss.
-func (r *run) step(i int) float32 {
+func (r *run) step(i int) float64 {
 	r.t.Helper()
 	loss := r.execute(i)
 	if r.opt != nil {
@@ -106,11 +139,11 @@ func (r *run) variable(scope, name string) *context.Variable {
 }
 
 // values returns copies of the trainable variables by name.
-func values(ctx *context.Context) map[string][]float32 {
-	all := map[string][]float32{}
+func values(ctx *context.Context) map[string][]float64 {
+	all := map[string][]float64{}
 	for v := range ctx.IterVariables() {
 		if v.Trainable {
-			all[v.ScopeAndName()] = tensors.MustCopyFlatData[float32](v.MustValue())
+			all[v.ScopeAndName()] = doubles(v.MustValue())
 		}
 	}
 	return all
@@ -119,36 +152,42 @@ func values(ctx *context.Context) map[string][]float32 {
 // state is all that a step may change.
 type state struct {
 	t         uint64
-	values    map[string][]float32
-	gradients map[string][]float32
-	moments   map[string]adam.State
-	averages  map[string][]float32
+	values    map[string][]float64
+	gradients map[string][]float64
+	moments   map[string]any // adam.State or adam.State64
+	averages  map[string]any
 }
 
 func (r *run) state() state {
 	s := state{
-		r.opt.Optimizer().T, values(r.ctx), map[string][]float32{},
-		map[string]adam.State{}, map[string][]float32{},
+		r.opt.Optimizer().T, values(r.ctx), map[string][]float64{},
+		map[string]any{}, map[string]any{},
 	}
 	for v := range r.ctx.InAbsPath(Scope).IterVariablesInScope() {
-		s.gradients[v.ScopeAndName()] = tensors.MustCopyFlatData[float32](v.MustValue())
+		s.gradients[v.ScopeAndName()] = doubles(v.MustValue())
 	}
+	o := r.opt.Optimizer()
 	for name := range s.values {
-		m := *r.opt.Optimizer().State(name)
-		m.M, m.V = append([]float32{}, m.M...), append([]float32{}, m.V...)
-		s.moments[name] = m
-		s.averages[name] = append([]float32{}, r.opt.Optimizer().EMA(name)...)
+		if double := o.State64(name); double != nil {
+			m := *double
+			m.M, m.V = slices.Clone(m.M), slices.Clone(m.V)
+			s.moments[name], s.averages[name] = m, slices.Clone(o.EMA64(name))
+		} else {
+			m := *o.State(name)
+			m.M, m.V = slices.Clone(m.M), slices.Clone(m.V)
+			s.moments[name], s.averages[name] = m, slices.Clone(o.EMA(name))
+		}
 	}
 	return s
 }
 
 // difference returns the largest difference of parameters, relative to the larger of the parameter
 // and lr.
-func difference(a, b map[string][]float32, lr float64) float64 {
+func difference(a, b map[string][]float64, lr float64) float64 {
 	worst := 0.0
 	for name := range b {
 		for i, x := range b[name] {
-			d := math.Abs(float64(a[name][i])-float64(x)) / max(math.Abs(float64(x)), lr)
+			d := math.Abs(a[name][i]-x) / max(math.Abs(x), lr)
 			if !(d <= worst) {
 				worst = d
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/graph"
+	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 	"github.com/gomlx/gomlx/pkg/ml/context"
 	"github.com/gomlx/gomlx/pkg/ml/layers"
@@ -90,19 +91,18 @@ func TestNextExecutionSeesStep(t *testing.T) {
 				t.Fatalf("the variable lies in %b, this case is about %b", got, c.want)
 			}
 			for range 3 {
-				want := tensors.MustCopyFlatData[float32](w.MustValue())
+				want := doubles(w.MustValue())
 				for i := range want {
 					want[i] -= 0.5
 				}
 				if _, err := opt.Step(); err != nil {
 					t.Fatal(err)
 				}
-				for _, got := range [][]float32{
-					tensors.MustCopyFlatData[float32](w.MustValue()),
-					tensors.MustCopyFlatData[float32](evaluation.MustExec()[0]),
-					tensors.MustCopyFlatData[float32](exec.MustExec([]float32{1, 1, 1})[0]),
+				for _, got := range [][]float64{
+					doubles(w.MustValue()), doubles(evaluation.MustExec()[0]),
+					doubles(exec.MustExec([]float32{1, 1, 1})[0]),
 				} {
-					a, b := map[string][]float32{"": got}, map[string][]float32{"": want}
+					a, b := map[string][]float64{"": got}, map[string][]float64{"": want}
 					if d := difference(a, b, 1); !(d < 1e-5) {
 						t.Errorf("got %v, want %v", got, want)
 					}
@@ -141,9 +141,10 @@ func TestGraphErrors(t *testing.T) {
 			func(ctx *context.Context, opt *Optimizer, x *graph.Node) {
 				opt.UpdateGraph(ctx, x.Graph(), graph.Mul(x, scalar(ctx, "w", float32(1), x)))
 			}},
-		{"float64", `"/v" is of Float64`,
+		{"bfloat16", `"/v" is of BFloat16, want Float32 or Float64`,
 			func(ctx *context.Context, opt *Optimizer, x *graph.Node) {
-				v := graph.ConvertDType(scalar(ctx, "v", 1.0, x), dtypes.Float32)
+				half := tensors.FromShape(shapes.Make(dtypes.BFloat16))
+				v := graph.ConvertDType(scalar(ctx, "v", half, x), dtypes.Float32)
 				y := graph.Mul(v, scalar(ctx, "w", float32(1), x))
 				opt.UpdateGraph(ctx, x.Graph(), graph.ReduceAllSum(graph.Mul(x, y)))
 			}},

@@ -31,8 +31,8 @@ const Scope = "/adam_gradients"
 // gradients and leaves them in variables of [Scope]. After each execution, and before the next,
 // which replaces them, the program calls [Optimizer.Step].
 //
-// It trains the variables of one context, all of float32. They may get other tensors between steps,
-// as by Variable.SetValue, of the same shape.
+// It trains the variables of one context, of float32 and of float64, each in its own type. They may
+// get other tensors between steps, as by Variable.SetValue, of the same type and shape.
 //
 // An Optimizer must not be used by two goroutines at once, nor Step while a graph with its
 // variables is executed.
@@ -59,8 +59,13 @@ type variable struct {
 	stepped  *tensors.Tensor   // the last value of gradient that has been stepped
 	taken    *tensors.Tensor   // the one of this step, or nil
 	group    int               // 1 without weight decay
-	param    *adam.Param       // nil: not bound yet
-	shape    shapes.Shape      // as it was bound
+	index    int               // in the Params or the Params64 of its group
+	bound    bool
+	shape    shapes.Shape // as it was bound, with the type
+
+	// One of the two, by the type, once it is bound.
+	single *adam.Param
+	double *adam.Param64
 }
 
 // New returns an optimizer before its first step. Of options, ZeroGrad has no effect, as every
@@ -188,13 +193,13 @@ func (o *Optimizer) Bind(ctx *context.Context) error {
 
 // refresh takes the memory of the values, and binds the variables that are not bound yet.
 func (o *Optimizer) refresh() error {
-	values, bound := make([][]float32, len(o.variables)), true
+	values, bound := make([]memory, len(o.variables)), true
 	for i, v := range o.variables {
-		if v.param == nil {
+		if !v.bound {
 			v.shape, bound = v.Shape(), false
 		}
 		var err error
-		values[i], err = elements(v.Variable, v.shape, tensors.MutableFlatData[float32])
+		values[i], err = elements(v.Variable, v.shape, (*tensors.Tensor).MutableFlatData)
 		if err != nil {
 			return err
 		}
@@ -203,21 +208,30 @@ func (o *Optimizer) refresh() error {
 		return o.regroup(values)
 	}
 	for i, v := range o.variables {
-		v.param.Value = values[i]
+		if v.double != nil {
+			v.double.Value = values[i].double
+		} else {
+			v.single.Value = values[i].single
+		}
 	}
 	return nil
 }
 
 // regroup gives the variables, with their values, to the optimizer.
-func (o *Optimizer) regroup(values [][]float32) error {
+func (o *Optimizer) regroup(values []memory) error {
 	groups := []adam.Group{{Config: o.Config}, {Config: withoutDecay(o.Config)}}
 	for i, v := range o.variables {
 		name := v.ScopeAndName()
-		if v.param == nil && o.NoDecay != nil && o.NoDecay(name) {
+		if !v.bound && o.NoDecay != nil && o.NoDecay(name) {
 			v.group = 1
 		}
-		group := &groups[v.group]
-		group.Params = append(group.Params, adam.Param{Name: name, Value: values[i]})
+		if g := &groups[v.group]; v.shape.DType == dtypes.Float64 {
+			v.index = len(g.Params64)
+			g.Params64 = append(g.Params64, adam.Param64{Name: name, Value: values[i].double})
+		} else {
+			v.index = len(g.Params)
+			g.Params = append(g.Params, adam.Param{Name: name, Value: values[i].single})
+		}
 	}
 	if o.optimizer != nil {
 		if err := o.optimizer.Regroup(groups...); err != nil {
@@ -230,10 +244,13 @@ func (o *Optimizer) regroup(values [][]float32) error {
 		}
 		o.optimizer = optimizer
 	}
-	var next [2]int // in each group
 	for _, v := range o.variables {
-		v.param = &o.optimizer.Groups[v.group].Params[next[v.group]]
-		next[v.group]++
+		v.bound = true
+		if g := &o.optimizer.Groups[v.group]; v.shape.DType == dtypes.Float64 {
+			v.double = &g.Params64[v.index]
+		} else {
+			v.single = &g.Params[v.index]
+		}
 	}
 	return nil
 }
@@ -300,11 +317,12 @@ func (o *Optimizer) takeGradients() (waiting bool, err error) {
 		if value == v.stepped {
 			continue
 		}
-		grad, err := elements(v.gradient, v.shape, tensors.ConstFlatData[float32])
+		grad, err := elements(v.gradient, v.shape, (*tensors.Tensor).ConstFlatData)
 		if err != nil {
 			return false, err
 		}
-		v.param.Grad, v.taken, waiting = grad, value, true
+		v.setGrad(grad)
+		v.taken, waiting = value, true
 	}
 	return waiting, nil
 }
@@ -312,36 +330,57 @@ func (o *Optimizer) takeGradients() (waiting bool, err error) {
 // dropGradients forgets the memory of the gradients, which the next execution uses for others.
 func (o *Optimizer) dropGradients() {
 	for _, v := range o.variables {
-		v.taken, v.param.Grad = nil, nil
+		v.setGrad(memory{})
+		v.taken = nil
 	}
 }
 
-// elements returns the memory of v, which must be of the shape. access is the function of package
-// tensors that gives it for reading or writing. It gives one tensor at a time, and a step needs all
-// at once. So the memory is kept beyond access, which is good as long as no graph is executed and v
-// gets no other tensor.
-func elements(
-	v *context.Variable, shape shapes.Shape, access func(*tensors.Tensor, func([]float32)) error,
-) ([]float32, error) {
-	if err := check(v, shape); err != nil {
-		return nil, err
+// setGrad sets the gradient of a variable that is bound.
+func (v *variable) setGrad(grad memory) {
+	if v.double != nil {
+		v.double.Grad = grad.double
+	} else {
+		v.single.Grad = grad.single
 	}
-	var memory []float32
+}
+
+// memory is that of a tensor, in the slice of its type.
+type memory struct {
+	single []float32
+	double []float64
+}
+
+// elements returns the memory of v, which must be of the shape and its type. access is the method
+// of a tensor that gives it for reading or writing. It gives one tensor at a time, and a step needs
+// all at once. So the memory is kept beyond access, which is good as long as no graph is executed
+// and v gets no other tensor.
+func elements(
+	v *context.Variable, shape shapes.Shape, access func(*tensors.Tensor, func(flat any)) error,
+) (memory, error) {
+	var m memory
+	if err := check(v, shape); err != nil {
+		return m, err
+	}
 	value, err := v.Value()
 	if err == nil {
-		err = access(value, func(flat []float32) { memory = flat })
+		err = access(value, func(flat any) {
+			m.single, _ = flat.([]float32)
+			m.double, _ = flat.([]float64)
+		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: value of %q: %w", adam.ErrParams, v.ScopeAndName(), err)
+		return m, fmt.Errorf("%w: value of %q: %w", adam.ErrParams, v.ScopeAndName(), err)
 	}
-	return memory, nil
+	return m, nil
 }
 
-// check returns an error unless v is of float32 and the shape, and on one device.
+// check returns an error unless v is of the shape and its type, float32 or float64, and on one
+// device.
 func check(v *context.Variable, shape shapes.Shape) error {
 	switch name := v.ScopeAndName(); {
-	case v.DType() != dtypes.Float32:
-		return fmt.Errorf("%w: %q is of %s, want Float32", adam.ErrParams, name, v.DType())
+	case v.DType() != dtypes.Float32 && v.DType() != dtypes.Float64:
+		return fmt.Errorf("%w: %q is of %s, want Float32 or Float64",
+			adam.ErrParams, name, v.DType())
 	case !v.Shape().Equal(shape):
 		return fmt.Errorf("%w: %q has shape %s, want %s", adam.ErrParams, name, v.Shape(), shape)
 	case v.ShardingSpec() != nil:

@@ -52,13 +52,15 @@ func TestErrors(t *testing.T) {
 		{"same size", replace(scope, tensors.FromScalarAndDimensions(float32(1), 16)),
 			adam.ErrParams, `"/out/dense/weights" has shape`},
 		{"float64", replace(scope, tensors.FromScalarAndDimensions(1.0, 16, 1)),
-			adam.ErrParams, `"/out/dense/weights" is of Float64`},
+			adam.ErrParams, `"/out/dense/weights" has shape (Float64)[16 1], want (Float32)[16 1]`},
+		{"int32", replace(scope, tensors.FromScalarAndDimensions(int32(1), 16, 1)),
+			adam.ErrParams, `"/out/dense/weights" is of Int32, want Float32 or Float64`},
 		{"no value", replace(scope, nil), adam.ErrParams, `"/out/dense/weights"`},
 		{"finalized", finalize(scope), adam.ErrParams, `"/out/dense/weights"`},
 		{"shape of gradient", replace(Scope+scope, tensors.FromValue([]float32{1, 2})),
 			adam.ErrParams, `"/adam_gradients/out/dense/weights" has shape`},
 		{"float64 gradient", replace(Scope+scope, tensors.FromScalarAndDimensions(1.0, 16, 1)),
-			adam.ErrParams, `"/adam_gradients/out/dense/weights" is of Float64`},
+			adam.ErrParams, `"/adam_gradients/out/dense/weights" has shape (Float64)[16 1], want`},
 		{"finalized gradient", finalize(Scope + scope),
 			adam.ErrParams, `"/adam_gradients/out/dense/weights"`},
 		{"distributed", func(r *run) func() {
@@ -153,7 +155,7 @@ func TestBindErrors(t *testing.T) {
 		is   error
 	}{
 		{"no variables", newContext(t), New(adam.Default(), adam.Options{}), adam.ErrParams},
-		{"float64", trainable(1.0), New(adam.Default(), adam.Options{}), adam.ErrParams},
+		{"int32", trainable(int32(1)), New(adam.Default(), adam.Options{}), adam.ErrParams},
 		{"config", trainable(float32(1)), New(adam.Config{LR: -1}, adam.Options{}), adam.ErrConfig},
 		{
 			"options", trainable(float32(1)), New(adam.Default(), adam.Options{Workers: -1}),
@@ -174,13 +176,13 @@ func TestBindAgain(t *testing.T) {
 		r.step(i)
 		whole.step(i)
 	}
-	double := r.ctx.VariableWithValue("double", 1.0)
+	integer := r.ctx.VariableWithValue("int", int32(1))
 	if err := r.opt.Bind(r.ctx); !errors.Is(err, adam.ErrParams) {
 		t.Errorf("error %v, want adam.ErrParams", err)
 	}
 	r.step(3)
 	whole.step(3)
-	double.SetTrainable(false)
+	integer.SetTrainable(false)
 	late := r.ctx.VariableWithValue("late", []float32{1, 2})
 	later := r.ctx.VariableWithValue("later", []float32{3})
 	r.opt.NoDecay = func(string) bool { return true }
@@ -294,7 +296,7 @@ func TestOptions(t *testing.T) {
 	}
 
 	before := r.state()
-	inputs, labels := batch(1)
+	inputs, labels := r.batch(1)
 	tensors.MustMutableFlatData(labels[0], func(flat []float32) { flat[0] = float32(math.Inf(1)) })
 	if _, err := r.trainer.TrainStep(nil, inputs, labels); err != nil {
 		t.Fatal(err)
