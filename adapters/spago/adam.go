@@ -1,5 +1,5 @@
 // Package adamspago makes the optimizer of package adam an optimization strategy of spago: Adam and
-// AdamW on float32 parameters.
+// AdamW on parameters of float32 and float64.
 package adamspago
 
 import (
@@ -25,10 +25,12 @@ func init() {
 	// Its default name, "*adam.State", is also that of the State of spago's own Adam, and gob
 	// panics at the second.
 	gob.RegisterName("github.com/fusedadam/adam.State", &adam.State{})
+	gob.RegisterName("github.com/fusedadam/adam.State64", &adam.State64{})
 }
 
 // Adam steps parameters in place. Each keeps its own moments and count of steps in its field State,
-// as an *[adam.State], which spago saves and loads with the model.
+// as an *[adam.State] or, of float64, an *[adam.State64], which spago saves and loads with the
+// model.
 type Adam struct {
 	Config adam.Config // of the next step; may change between steps, as LR does under a schedule
 }
@@ -37,9 +39,9 @@ type Adam struct {
 // Without a gradient it does nothing. Any number of goroutines may call it at once, for different
 // parameters.
 //
-// An error wraps [adam.ErrParams] (p is not stored as float32, does not require a gradient, or has
-// a gradient of another type or shape or the State of another optimizer) or is one of
-// [adam.State.Step]. It names the shape of p, and nothing has been changed.
+// An error wraps [adam.ErrParams] (p is not stored as float32 or float64, does not require a
+// gradient, or has a gradient of another type or shape or the State of another optimizer) or is one
+// of [adam.State.Step]. It names the shape of p, and nothing has been changed.
 func (a *Adam) OptimizeParams(p *nn.Param) error {
 	if !p.HasGrad() {
 		return nil
@@ -67,7 +69,7 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	defer cancel()
 	var tensors []tensor
 	elements := 0
-	values, states := map[*mat.Dense[float32]]bool{}, map[*adam.State]bool{}
+	values, states := map[mat.Matrix]bool{}, map[any]bool{}
 	for p := range parameters(ctx) {
 		if !p.HasGrad() {
 			continue
@@ -116,30 +118,50 @@ var share = 1 << 20
 // A tensor is a parameter that can be stepped.
 type tensor struct {
 	param       *nn.Param
-	value, grad *mat.Dense[float32]
-	state       *adam.State // nil before the first step
+	value, grad mat.Matrix // both a *mat.Dense of one type
+	state       any        // an *adam.State or an *adam.State64; nil before the first step
+}
+
+// moments is an *adam.State or an *adam.State64.
+type moments[F float32 | float64] interface {
+	comparable
+	Step(p, g []F, c adam.Config) error
 }
 
 // newTensor checks that p, which has a gradient, can be stepped.
 func newTensor(p *nn.Param) (tensor, error) {
+	if _, ok := p.Value().(*mat.Dense[float64]); ok {
+		return tensorOf[float64, *adam.State64](p)
+	}
+	return tensorOf[float32, *adam.State](p)
+}
+
+func tensorOf[F float32 | float64, S moments[F]](p *nn.Param) (tensor, error) {
 	t := tensor{param: p}
-	var ok bool
-	if t.value, ok = p.Value().(*mat.Dense[float32]); !ok {
-		return t, unsupported(p, "its value is a %T, want a %T", p.Value(), t.value)
+	value, ok := p.Value().(*mat.Dense[F])
+	if !ok {
+		return t, unsupported(p, "its value is a %T, want a %T or a %T",
+			p.Value(), (*mat.Dense[float32])(nil), (*mat.Dense[float64])(nil))
 	}
-	if t.grad, ok = p.Grad().(*mat.Dense[float32]); !ok {
-		return t, unsupported(p, "its gradient is a %T, want a %T", p.Grad(), t.grad)
+	grad, ok := p.Grad().(*mat.Dense[F])
+	if !ok {
+		return t, unsupported(p, "its gradient is a %T, want a %T", p.Grad(), value)
 	}
-	if !mat.SameDims(t.value, t.grad) {
-		return t, unsupported(p, "its gradient has the shape %v", t.grad.Shape())
+	if !mat.SameDims(value, grad) {
+		return t, unsupported(p, "its gradient has the shape %v", grad.Shape())
 	}
 	if !p.RequiresGrad() {
 		return t, unsupported(p, "it has a gradient but does not require one")
 	}
-	if t.state, ok = p.State.(*adam.State); !ok && p.State != nil {
+	state, ok := p.State.(S)
+	if !ok && p.State != nil {
 		// The type may have the same name.
 		other := reflect.Indirect(reflect.ValueOf(p.State)).Type().PkgPath()
 		return t, unsupported(p, "its State is a %T of package %q", p.State, other)
+	}
+	t.value, t.grad = value, grad
+	if none := *new(S); state != none {
+		t.state = state
 	}
 	return t, nil
 }
@@ -151,18 +173,35 @@ func unsupported(p *nn.Param, format string, args ...any) error {
 
 // fits reports whether the State of t has the lengths of a step and can count it.
 func (t *tensor) fits(c adam.Config) bool {
-	s, n := t.state, t.value.Size()
-	return s == nil || len(s.M) == n && len(s.V) == n && (!c.AMSGrad || len(s.VMax) == n) &&
-		s.T < math.MaxUint64
+	fit := func(steps uint64, m, v, vmax int) bool {
+		n := t.value.Size()
+		return m == n && v == n && (!c.AMSGrad || vmax == n) && steps < math.MaxUint64
+	}
+	switch s := t.state.(type) {
+	case *adam.State:
+		return fit(s.T, len(s.M), len(s.V), len(s.VMax))
+	case *adam.State64:
+		return fit(s.T, len(s.M), len(s.V), len(s.VMax))
+	}
+	return true
 }
 
 func (t *tensor) step(c adam.Config) error {
+	if _, ok := t.value.(*mat.Dense[float64]); ok {
+		return step(t, adam.NewState64, c)
+	}
+	return step(t, adam.NewState, c)
+}
+
+func step[F float32 | float64, S moments[F]](
+	t *tensor, newState func(int, adam.Config) S, c adam.Config,
+) error {
 	// Of a Dense matrix of the same type, Data returns the slice that the matrix is stored in, not
 	// a copy.
-	value, grad := mat.Data[float32](t.value), mat.Data[float32](t.grad)
-	state := t.state
-	if state == nil {
-		state = adam.NewState(len(value), c)
+	value, grad := mat.Data[F](t.value), mat.Data[F](t.grad)
+	state, ok := t.state.(S)
+	if !ok {
+		state = newState(len(value), c)
 	}
 	if err := state.Step(value, grad, c); err != nil {
 		return fmt.Errorf("adamspago: parameter of shape %v: %w", t.param.Shape(), err)

@@ -25,11 +25,17 @@ import (
 	adamspago "github.com/fusedadam/adam/adapters/spago"
 )
 
+type float interface{ float32 | float64 }
+
 // matrix returns a matrix of normal random numbers times scale.
 func matrix(rng *rand.Rand, scale float64, shape ...int) *mat.Dense[float32] {
-	m := mat.NewDense[float32](mat.WithShape(shape...))
-	for i, data := 0, mat.Data[float32](m); i < len(data); i++ {
-		data[i] = float32(scale * rng.NormFloat64())
+	return matrixOf[float32](rng, scale, shape...)
+}
+
+func matrixOf[F float](rng *rand.Rand, scale float64, shape ...int) *mat.Dense[F] {
+	m := mat.NewDense[F](mat.WithShape(shape...))
+	for i, data := 0, mat.Data[F](m); i < len(data); i++ {
+		data[i] = F(scale * rng.NormFloat64())
 	}
 	return m
 }
@@ -93,7 +99,12 @@ func TestOptimizeParams(t *testing.T) {
 
 // A step does not allocate, once there is a State.
 func TestAllocations(t *testing.T) {
-	p := withGrad[float32](kept{mat.NewDense[float32](mat.WithShape(100, 200))}, 100, 200)
+	t.Run("float32", allocations[float32])
+	t.Run("float64", allocations[float64])
+}
+
+func allocations[F float](t *testing.T) {
+	p := withGrad[F](kept[F]{mat.NewDense[F](mat.WithShape(100, 200))}, 100, 200)
 	strategy := &adamspago.Adam{Config: adam.DefaultW()}
 	allocations := testing.AllocsPerRun(10, func() { // after a first run that does not count
 		if err := strategy.OptimizeParams(p); err != nil {
@@ -128,7 +139,7 @@ type mixed struct {
 func (m mixed) Grad() mat.Tensor { return m.grad }
 
 // withGrad returns a parameter with a gradient of the given shape.
-func withGrad[T float32 | float64](value mat.Matrix, shape ...int) *nn.Param {
+func withGrad[T float](value mat.Matrix, shape ...int) *nn.Param {
 	p := &nn.Param{Matrix: value}
 	p.SetRequiresGrad(true)
 	p.AccGrad(mat.NewDense[T](mat.WithShape(shape...)).OnesLike())
@@ -149,6 +160,7 @@ func TestErrors(t *testing.T) {
 	}
 	frozen := withGrad[float32](dense(), 2, 3)
 	frozen.SetRequiresGrad(false)
+	float64s := withGrad[float64](double, 2, 3).Matrix
 	x := make([]float32, 12)
 	withState := func(state any) *nn.Param {
 		p := withGrad[float32](dense(), 2, 3)
@@ -162,10 +174,9 @@ func TestErrors(t *testing.T) {
 		is     error
 		says   string
 	}{
-		{"float64", withGrad[float64](double, 2, 3), adam.Default(), adam.ErrParams,
-			"value is a *mat.Dense[float64]"},
 		{"matrix", withGrad[float32](foreign{dense()}, 2, 3), adam.Default(), adam.ErrParams,
-			"value is a adamspago_test.foreign"},
+			"value is a adamspago_test.foreign, " +
+				"want a *mat.Dense[float32] or a *mat.Dense[float64]"},
 		{"gradient", withGrad[float32](mixed{dense(), double}, 2, 3), adam.Default(),
 			adam.ErrParams, "gradient is a *mat.Dense[float64]"},
 		{"shape", withGrad[float32](dense(), 3, 2), adam.Default(), adam.ErrParams,
@@ -173,6 +184,12 @@ func TestErrors(t *testing.T) {
 		{"frozen", frozen, adam.Default(), adam.ErrParams, "does not require one"},
 		{"spago's Adam", withState(hosts.State), adam.Default(), adam.ErrParams,
 			"State is a *adam.State of package \"github.com/nlpodyssey/spago/optimizers/adam\""},
+		{"State64", withState(adam.NewState64(6, adam.Default())), adam.Default(), adam.ErrParams,
+			"State is a *adam.State64 of package \"github.com/fusedadam/adam\""},
+		{"State of float64", &nn.Param{Matrix: float64s, State: adam.NewState(6, adam.Default())},
+			adam.Default(), adam.ErrParams, "State is a *adam.State of package"},
+		{"M of float64", &nn.Param{Matrix: float64s, State: &adam.State64{}}, adam.Default(),
+			adam.ErrLength, "M 0, V 0"},
 		{"any State", withState(7), adam.Default(), adam.ErrParams, "State is a int"},
 		{"M", withState(&adam.State{M: x[:5], V: x[6:]}), adam.Default(),
 			adam.ErrLength, "M 5, V 6"},
@@ -239,13 +256,15 @@ func TestSharedState(t *testing.T) {
 }
 
 // parameters returns parameters of many sizes, the same for every call.
-func parameters() []*nn.Param {
+func parameters() []*nn.Param { return parametersOf[float32]() }
+
+func parametersOf[F float]() []*nn.Param {
 	rng := rand.New(rand.NewPCG(2, 0))
 	var params []*nn.Param
 	for _, shape := range [][]int{
 		{30, 50}, {1}, {500}, {77, 3}, {20000}, {0, 2}, {1, 1000}, {64, 64},
 	} {
-		params = append(params, nn.NewParam(matrix(rng, 1, shape...)))
+		params = append(params, nn.NewParam(matrixOf[F](rng, 1, shape...)))
 	}
 	return params
 }
@@ -254,7 +273,11 @@ func parameters() []*nn.Param {
 func accumulate(seed uint64, params []*nn.Param) {
 	rng := rand.New(rand.NewPCG(3, seed))
 	for _, p := range params {
-		p.AccGrad(matrix(rng, 0.1, p.Shape()...))
+		if _, ok := p.Value().(*mat.Dense[float64]); ok {
+			p.AccGrad(matrixOf[float64](rng, 0.1, p.Shape()...))
+		} else {
+			p.AccGrad(matrix(rng, 0.1, p.Shape()...))
+		}
 	}
 }
 

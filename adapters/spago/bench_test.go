@@ -18,9 +18,9 @@ import (
 
 // kept is a matrix that keeps its gradient, so that the next step finds one without an allocation
 // and a copy that are no part of a step.
-type kept struct{ *mat.Dense[float32] }
+type kept[F float] struct{ *mat.Dense[F] }
 
-func (kept) ZeroGrad() {}
+func (kept[F]) ZeroGrad() {}
 
 // BenchmarkOptimizeParams has spago's own Adam and AdamW beside this, each stepping all tensors of
 // a network one after the other.
@@ -98,7 +98,7 @@ func keptParams(sizes []int) []*nn.Param {
 	rng := rand.New(rand.NewPCG(8, 0))
 	var params []*nn.Param
 	for _, n := range sizes {
-		p := &nn.Param{Matrix: kept{matrix(rng, 1, n)}}
+		p := &nn.Param{Matrix: kept[float32]{matrix(rng, 1, n)}}
 		p.SetRequiresGrad(true)
 		p.AccGrad(matrix(rng, 1e-3, n))
 		params = append(params, p)

@@ -44,6 +44,17 @@ func plainly(c spagoadam.Config, _ float64) adam.Config {
 	}
 }
 
+// hostCase is an Adam of spago and the Config of each step that is to be as its own.
+type hostCase struct {
+	name            string
+	spago           spagoadam.Config
+	counts          bool    // IncExample is called
+	decades         float64 // the scales of the gradients lie in [10^-decades, 1]
+	config          func(spagoadam.Config, float64) adam.Config
+	atLeast, atMost float64 // of the largest difference
+	atMost64        float64 // of that in float64
+}
+
 // What README.md says of the differences from spago's own Adam and AdamW, in 300 steps. A
 // difference is counted in units of the largest |p| that the parameter ever had, or of StepSize if
 // that is larger.
@@ -51,86 +62,89 @@ func TestAgainstSpago(t *testing.T) {
 	c := spagoadam.NewDefaultConfig()
 	w := spagoadam.NewAdamWConfig(1e-3, 0.9, 0.999, 1e-8, 0.1)
 	large := spagoadam.NewAdamWConfig(1e-2, 0.8, 0.99, 1e-4, 0.3)
-	const steps, wide = 300, 10
-	for _, test := range []struct {
-		name            string
-		spago           spagoadam.Config
-		counts          bool    // IncExample is called
-		decades         float64 // the scales of the gradients lie in [10^-decades, 1]
-		config          func(spagoadam.Config, float64) adam.Config
-		atLeast, atMost float64
-	}{
-		{"Adam", c, true, wide, asSpago, 0, 2e-6},
-		{"AdamW", w, true, wide, asSpago, 0, 2e-5},
-		{"AdamW of other values", large, true, wide, asSpago, 0, 2e-5},
-		{"Adam that does not count", c, false, wide, asUncounted, 0, 2e-6},
-		{"AdamW that does not count", w, false, wide, asUncounted, 0, 2e-5},
-		{"Adam, Eps negligible", c, true, 2, plainly, 0, 2e-5},
-		{"Adam, Eps not negligible", c, true, wide, plainly, 0.1, math.Inf(1)},
-		{"AdamW, Eps negligible", w, true, 2, plainly, 0.01, 0.03},
-		{"Adam that does not count, plainly", c, false, 2, plainly, 0.1, math.Inf(1)},
+	const wide = 10
+	for _, test := range []hostCase{
+		{"Adam", c, true, wide, asSpago, 0, 2e-6, 1e-13},
+		{"AdamW", w, true, wide, asSpago, 0, 2e-5, 1e-13},
+		{"AdamW of other values", large, true, wide, asSpago, 0, 2e-5, 1e-13},
+		{"Adam that does not count", c, false, wide, asUncounted, 0, 2e-6, 1e-13},
+		{"AdamW that does not count", w, false, wide, asUncounted, 0, 2e-5, 1e-13},
+		{"Adam, Eps negligible", c, true, 2, plainly, 0, 2e-5, 2e-5},
+		{"Adam, Eps not negligible", c, true, wide, plainly, 0.1, math.Inf(1), math.Inf(1)},
+		{"AdamW, Eps negligible", w, true, 2, plainly, 0.01, 0.03, 0.03},
+		{"Adam that does not count, plainly", c, false, 2, plainly, 0.1, math.Inf(1), math.Inf(1)},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(6, 0))
-			const n = 5000
-			theirs := nn.NewParam(matrix(rng, 1, n))
-			ours := nn.NewParam(theirs.Value().(mat.Matrix))
-			scale, unit := make([]float64, n), make([]float64, n)
-			for i := range scale {
-				scale[i], unit[i] = math.Pow(10, -test.decades*rng.Float64()), test.spago.StepSize
-			}
-			host, strategy := spagoadam.New(test.spago), &adamspago.Adam{}
-			for step := range steps {
-				grad := mat.NewDense[float32](mat.WithShape(n))
-				for i, x := range values(theirs) {
-					unit[i] = max(unit[i], math.Abs(float64(x)))
-					mat.Data[float32](grad)[i] = float32(
-						scale[i] * math.Copysign(0.5+rng.Float64(), rng.Float64()-0.5),
-					)
-				}
-				theirs.AccGrad(grad)
-				ours.AccGrad(grad)
-				strategy.Config = test.config(test.spago, float64(step+1))
-				if err := host.OptimizeParams(theirs); err != nil {
-					t.Fatal(err)
-				}
-				if err := strategy.OptimizeParams(ours); err != nil {
-					t.Fatal(err)
-				}
-				if test.counts {
-					host.IncExample()
-				}
-			}
-			worst := 0.0
-			for i, x := range values(theirs) {
-				worst = max(worst, math.Abs(float64(x)-float64(values(ours)[i]))/unit[i])
-			}
+		check := func(t *testing.T, worst, atMost float64) {
 			t.Logf("largest difference %.2g", worst)
-			if !(worst >= test.atLeast && worst <= test.atMost) {
-				t.Errorf(
-					"largest difference %.2g, want it in [%g, %g]", worst, test.atLeast,
-					test.atMost)
+			if !(worst >= test.atLeast && worst <= atMost) {
+				t.Errorf("largest difference %.2g, want it in [%g, %g]",
+					worst, test.atLeast, atMost)
 			}
+		}
+		t.Run(test.name, func(t *testing.T) {
+			check(t, beside[float32](t, test), test.atMost)
+		})
+		t.Run(test.name+", float64", func(t *testing.T) {
+			check(t, beside[float64](t, test), test.atMost64)
 		})
 	}
 }
 
+// beside makes 300 steps with both, of a parameter of type F, and returns the largest difference.
+func beside[F float](t *testing.T, test hostCase) float64 {
+	const n, steps = 5000, 300
+	rng := rand.New(rand.NewPCG(6, 0))
+	theirs := nn.NewParam(matrixOf[F](rng, 1, n))
+	ours := nn.NewParam(theirs.Value().(mat.Matrix))
+	scale, unit := make([]float64, n), make([]float64, n)
+	for i := range scale {
+		scale[i], unit[i] = math.Pow(10, -test.decades*rng.Float64()), test.spago.StepSize
+	}
+	host, strategy := spagoadam.New(test.spago), &adamspago.Adam{}
+	for step := range steps {
+		grad := mat.NewDense[F](mat.WithShape(n))
+		for i, x := range mat.Data[F](theirs) {
+			unit[i] = max(unit[i], math.Abs(float64(x)))
+			mat.Data[F](grad)[i] = F(
+				scale[i] * math.Copysign(0.5+rng.Float64(), rng.Float64()-0.5),
+			)
+		}
+		theirs.AccGrad(grad)
+		ours.AccGrad(grad)
+		strategy.Config = test.config(test.spago, float64(step+1))
+		if err := host.OptimizeParams(theirs); err != nil {
+			t.Fatal(err)
+		}
+		if err := strategy.OptimizeParams(ours); err != nil {
+			t.Fatal(err)
+		}
+		if test.counts {
+			host.IncExample()
+		}
+	}
+	worst := 0.0
+	for i, x := range mat.Data[F](theirs) {
+		worst = max(worst, math.Abs(float64(x)-float64(mat.Data[F](ours)[i]))/unit[i])
+	}
+	return worst
+}
+
 // train trains a network 2-16-1 to multiply its inputs and returns the losses before and after.
 // step is called in each step, with the gradients of a batch in the parameters.
-func train(t *testing.T, step func(*network)) (before, after float64) {
+func train[F float](t *testing.T, step func(*network)) (before, after float64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 0))
-	model := &network{In: linear.New[float32](2, 16), Out: linear.New[float32](16, 1)}
+	model := &network{In: linear.New[F](2, 16), Out: linear.New[F](16, 1)}
 	for _, p := range []*nn.Param{model.In.W, model.Out.W} {
-		mat.SetData(p.Value(), mat.Data[float32](matrix(rng, 0.5, p.Shape()...)))
+		mat.SetData(p.Value(), mat.Data[F](matrixOf[F](rng, 0.5, p.Shape()...)))
 	}
 	var loss float64
 	for i := range 200 {
 		loss = 0
 		const batch = 32
 		for range batch {
-			x := []float32{2*rng.Float32() - 1, 2*rng.Float32() - 1}
-			hidden := ag.Tanh(model.In.Forward(mat.NewDense[float32](mat.WithBacking(x)))[0])
+			x := []F{2*F(rng.Float32()) - 1, 2*F(rng.Float32()) - 1}
+			hidden := ag.Tanh(model.In.Forward(mat.NewDense[F](mat.WithBacking(x)))[0])
 			y := model.Out.Forward(hidden)[0]
 			miss := losses.MSE(y, mat.Scalar(x[0]*x[1]), true)
 			loss += miss.Value().Item().F64() / batch
@@ -154,16 +168,21 @@ func train(t *testing.T, step func(*network)) (before, after float64) {
 // A network of spago learns as well as with spago's Adam, and to the same bits by spago's Optimizer
 // and by Optimize.
 func TestTraining(t *testing.T) {
+	t.Run("float32", training[float32])
+	t.Run("float64", training[float64])
+}
+
+func training[F float](t *testing.T) {
 	config := adam.Default()
 	config.LR = 0.01
 	strategy := &adamspago.Adam{Config: config}
-	before, ours := train(t, func(m *network) {
+	before, ours := train[F](t, func(m *network) {
 		if err := strategy.Optimize(nn.Parameters(m)); err != nil {
 			t.Fatal(err)
 		}
 	})
 	byOptimizer := func(strategy optimizers.OptimizationStrategy, after func()) float64 {
-		_, loss := train(t, func(m *network) {
+		_, loss := train[F](t, func(m *network) {
 			if err := optimizers.New(nn.Parameters(m), strategy).Optimize(); err != nil {
 				t.Fatal(err)
 			}
@@ -189,9 +208,31 @@ func TestTraining(t *testing.T) {
 
 // A run of spago's Adam goes on from its State.
 func TestTakeOver(t *testing.T) {
+	t.Run("float32", func(t *testing.T) {
+		takingOver[float32](t, 1e-6, func(s *spagoadam.State, timeStep int) any {
+			return &adam.State{
+				T: uint64(timeStep - 1), M: mat.Data[float32](s.V), V: mat.Data[float32](s.M),
+			}
+		})
+	})
+	t.Run("float64", func(t *testing.T) {
+		takingOver[float64](t, 1e-14, func(s *spagoadam.State, timeStep int) any {
+			return &adam.State64{
+				T: uint64(timeStep - 1), M: mat.Data[float64](s.V), V: mat.Data[float64](s.M),
+			}
+		})
+	})
+}
+
+// takingOver goes on, after 10 steps of spago's Adam, from what takeOver makes of its State: the
+// State with which to go on after spago's Adam, whose IncExample was called after each step. In
+// spago's State, V is the first moment and M the second.
+func takingOver[F float](
+	t *testing.T, atMost float64, takeOver func(s *spagoadam.State, timeStep int) any,
+) {
 	c := spagoadam.NewConfig(1e-2, 0.9, 0.999, 1e-8)
 	host, strategy := spagoadam.New(c), &adamspago.Adam{}
-	theirs, ours := parameters(), parameters()
+	theirs, ours := parametersOf[F](), parametersOf[F]()
 	both := func(step uint64) {
 		for _, params := range [][]*nn.Param{theirs, ours} {
 			accumulate(step, params)
@@ -224,20 +265,12 @@ func TestTakeOver(t *testing.T) {
 	}
 	worst := 0.0
 	for i := range theirs {
-		for j, x := range values(theirs[i]) {
-			worst = max(worst, math.Abs(float64(x)-float64(values(ours[i])[j])))
+		for j, x := range mat.Data[F](theirs[i]) {
+			worst = max(worst, math.Abs(float64(x)-float64(mat.Data[F](ours[i])[j])))
 		}
 	}
 	t.Logf("largest difference %.2g", worst)
-	if worst > 1e-6 {
+	if worst > atMost {
 		t.Errorf("largest difference %.2g", worst)
-	}
-}
-
-// takeOver returns the State with which to go on after spago's Adam, whose IncExample was called
-// after each step. In spago's State, V is the first moment and M the second.
-func takeOver(s *spagoadam.State, timeStep int) *adam.State {
-	return &adam.State{
-		T: uint64(timeStep - 1), M: mat.Data[float32](s.V), V: mat.Data[float32](s.M),
 	}
 }
