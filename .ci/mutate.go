@@ -439,12 +439,17 @@ var mutations = []struct {
 		{"r.Date != spoken", `r.Date == ""`},
 	}},
 	{"adapters/gorgonia/solver.go", []mutation{
+		{"case e.dtype != p.dtype:", "case false:"},
+		{"p.index = len(g.Params64)", "p.index = 0"},
+		{"e.double = unsafe.Slice((*float64)(v), 1)", "e.double = []float64{float64(*v)}"},
 		{"s.closed = true", ""},
 		{"if err == nil {\n\t\ts.Stats = stats\n\t}", "s.Stats = stats"},
 		{"p.group = 1", "p.group = 0"},
 		{"s.params = params", "if len(s.params) == 0 {\n\t\ts.params = params\n\t}"},
 	}},
 	{"adapters/gomlx/optimizer.go", []mutation{
+		{"v.double.Value = values[i].double", "v.double.Value = v.double.Value"},
+		{"v.double.Grad = grad.double", "v.double.Grad = nil"},
 		{"o.variables = o.variables[:known]", "_ = known"},
 		{"if !bound {", "if !bound && o.optimizer == nil {"},
 		{"case o.closed:\n\t\treturn adam.ErrClosed\n\tcase", "case"},
@@ -457,8 +462,10 @@ var mutations = []struct {
 	{"adapters/spago/adam.go", []mutation{
 		{"others.Wait()", ""},
 		{"defer cancel()", "_ = cancel"},
-		{"len(s.M) == n && ", ""},
-		{"len(s.V) == n && ", ""},
+		{"m == n && ", ""},
+		{"v == n && ", ""},
+		{"if none := *new(S); state != none {", "if ok {"},
+		{"if _, ok := t.value.(*mat.Dense[float64]); ok {", "if false {"},
 		{"if states[t.state] {", "if false {"},
 	}},
 	{"internal/checkpoint/write.go", []mutation{
