@@ -203,36 +203,37 @@ type trial struct {
 // newTrial draws tensors of the given sizes. Each goes to a group at random; configs are the
 // groups'.
 func newTrial(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []int) *trial {
-	return newTrialOf(t, r, o, configs, sizes, false)
+	return newTrialOf(t, r, o, configs, sizes, 1)
 }
 
-// newMixedTrial is newTrial with three tensors of each size: a Param, a Param64 and a Table.
+// newMixedTrial is newTrial of tensors that are each a Param, a Param64 or a Table, at random.
 func newMixedTrial(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []int) *trial {
-	return newTrialOf(t, r, o, configs, sizes, true)
+	return newTrialOf(t, r, o, configs, sizes, 3)
 }
 
 func newTrialOf(t testing.TB, r *rand.Rand, o Options, configs []Config, sizes []int,
-	mixed bool) *trial {
+	kinds int) *trial {
 	groups := make([]Group, len(configs))
 	for i, c := range configs {
 		groups[i].Config = c
 	}
 	for i, n := range sizes {
-		g := &groups[r.IntN(len(groups))]
-		p := Param{Name: fmt.Sprintf("tensor.%d", i), Value: randoms(r, n),
-			Grad: make([]float32, n)}
-		g.Params = append(g.Params, p)
-		if !mixed {
-			continue
+		g, name := &groups[r.IntN(len(groups))], fmt.Sprintf("tensor.%d", i)
+		switch r.IntN(kinds) {
+		case 0:
+			g.Params = append(g.Params, Param{Name: name, Value: randoms(r, n),
+				Grad: make([]float32, n)})
+		case 1:
+			p := Param64{Name: name, Value: make([]float64, n)}
+			for j := range p.Value {
+				p.Value[j] = r.NormFloat64()
+			}
+			g.Params64 = append(g.Params64, p)
+		case 2:
+			width := 1 + r.IntN(1+min(n, 70))
+			g.Tables = append(g.Tables, Table{Name: name, Width: width,
+				Value: randoms(r, n-n%width)})
 		}
-		double := Param64{Name: fmt.Sprintf("double.%d", i), Value: make([]float64, n)}
-		for j := range double.Value {
-			double.Value[j] = r.NormFloat64()
-		}
-		width := 1 + r.IntN(1+min(n, 70))
-		table := Table{Name: fmt.Sprintf("table.%d", i), Width: width,
-			Value: randoms(r, n-n%width)}
-		g.Params64, g.Tables = append(g.Params64, double), append(g.Tables, table)
 	}
 	optimizer, err := New(o, groups...)
 	require.NoError(t, err)
