@@ -162,6 +162,23 @@ func TestKindsStay(t *testing.T) {
 	}
 }
 
+// After an error about a longer gradient, the whole of it is stepped once the error is mended.
+func TestTableAfterError(t *testing.T) {
+	o := newOptimizer(t, Options{Workers: 1}, kinds(Default()))
+	_, err := o.Step()
+	require.NoError(t, err)
+	p := &o.Groups[0].Tables[0]
+	p.Rows, p.Grad = []int32{2, 3, 4, 10}, slices.Repeat([]float32{1}, 12)
+	unchangedBy(t, o, ErrRows, func() error { _, err := o.Step(); return err })
+	p.Rows[3] = 9
+	before := slices.Clone(p.Value)
+	_, err = o.Step()
+	require.NoError(t, err)
+	for i := range 3 {
+		assert.NotEqual(t, before[27+i], p.Value[27+i], "of the last row")
+	}
+}
+
 // A maximum that is no longer needed may be dropped.
 func TestAMSGradEnds(t *testing.T) {
 	c := Default()

@@ -414,10 +414,10 @@ func (o *Optimizer) check() error {
 	for _, t := range o.tensors {
 		extent := t.extent
 		m, err := t.look(o.Groups[t.group].Config.AMSGrad)
+		moved, o.uncut = moved || m, o.uncut || t.extent != extent
 		if err != nil {
 			return err
 		}
-		moved, o.uncut = moved || m, o.uncut || t.extent != extent
 	}
 	if moved {
 		o.normed = false
@@ -513,7 +513,7 @@ func (o *Optimizer) bind() error {
 	})
 	if err == nil && i < len(o.tensors) {
 		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: %s", ErrParams, i,
-			len(o.tensors), regroup)
+			len(o.tensors), otherTensors)
 	}
 	if err != nil {
 		return err

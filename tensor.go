@@ -151,19 +151,22 @@ func (g *Group) size() int { return len(g.Params) + len(g.Params64) + len(g.Tabl
 func visit(groups []Group, single func(where, fields[float32]) error,
 	double func(where, fields[float64]) error) error {
 	for i := range groups {
-		g := &groups[i]
+		g, w := &groups[i], where{group: int32(i)}
 		for j := range g.Params {
-			if err := single(where{int32(i), int32(j), params}, g.Params[j].fields()); err != nil {
+			w.list, w.index = params, int32(j)
+			if err := single(w, g.Params[j].fields()); err != nil {
 				return err
 			}
 		}
 		for j := range g.Params64 {
-			if err := double(where{int32(i), int32(j), params64}, g.Params64[j].fields()); err != nil {
+			w.list, w.index = params64, int32(j)
+			if err := double(w, g.Params64[j].fields()); err != nil {
 				return err
 			}
 		}
 		for j := range g.Tables {
-			if err := single(where{int32(i), int32(j), tables}, g.Tables[j].fields()); err != nil {
+			w.list, w.index = tables, int32(j)
+			if err := single(w, g.Tables[j].fields()); err != nil {
 				return err
 			}
 		}
@@ -275,17 +278,17 @@ func bind[F float](o *Optimizer, i int, w where, f fields[F]) error {
 	t := typedOf[F](o.tensors[i].kind)
 	if t == nil || (f.table != nil) != (t.at.table != nil) {
 		return fmt.Errorf("%w: %v, %q, is of another kind than in New: %s", ErrParams, w, *f.name,
-			regroup)
+			otherTensors)
 	}
 	t.at, t.where = f, w
 	return nil
 }
 
-// regroup is an advice in errors.
-const regroup = "use Add, Remove or Regroup for other tensors"
+const otherTensors = "use Add, Remove or Regroup for other tensors"
 
 func strangerError(w where, name string) error {
-	return fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, name, regroup)
+	return fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, name,
+		otherTensors)
 }
 
 // same returns an error if t is not the tensor that was given to New.
@@ -471,31 +474,25 @@ func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 func (t *table) step(o *Optimizer, from, to, worker int) {
 	p := t.at.table
 	grad := p.Grad[from:to]
-	x := t.maxima(0, t.n)
-	stepRows(p.Value, t.clamped(o, grad, worker), t.M, t.V, x, t.width, p.Rows, from,
-		t.kernel.(*coeffs))
+	g, x := grad, []float32(nil)
+	if o.Options.MaxValue > 0 {
+		g = t.clamped(o, grad, worker)
+	}
+	if t.amsgrad {
+		x = t.VMax
+	}
+	stepRows(p.Value, g, t.M, t.V, x, t.width, p.Rows, from, t.kernel.(*coeffs))
 	if o.Options.ZeroGrad {
 		clear(grad)
 	}
 }
 
-// clamped returns the gradients as they go into the step.
+// clamped returns the gradients clipped by value.
 func (t *typed[F]) clamped(o *Optimizer, grad []F, worker int) []F {
-	if o.Options.MaxValue == 0 {
-		return grad
-	}
 	s := t.own.shared(o)
 	g := s.scratch[worker][:len(grad)]
 	t.own.clamp(g, grad, s.clampBy, s.clampTo)
 	return g
-}
-
-// maxima returns a part of VMax, nil without AMSGrad.
-func (t *typed[F]) maxima(from, to int) []F {
-	if !t.amsgrad {
-		return nil
-	}
-	return t.VMax[from:to]
 }
 
 // average moves the average, or begins it.

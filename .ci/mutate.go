@@ -279,7 +279,7 @@ var mutations = []struct {
 		{"t.amsgrad = c.AMSGrad\n", "t.amsgrad = t.amsgrad || c.AMSGrad\n"},
 		{"s.scratch[worker]", "s.scratch[0]"},
 		{"tile/t.words(), 1)", "tile/4, 1)"},
-		{"t.width, p.Rows, from,", "t.width, p.Rows, 0,"},
+		{"t.width, p.Rows, from, t", "t.width, p.Rows, 0, t"},
 		{"old.n == t.n", "old.n > 0"},
 		{"clear(t.VMax)", "_ = 0"},
 		{"{ clear((*t.at.grad)", "{ _ = ((*t.at.grad)"},
