@@ -65,7 +65,7 @@ func (o *Optimizer) cut() {
 	}
 	n := len(o.grid.cells)
 	o.sums = slices.Grow(o.sums[:0], n)[:n]
-	o.normed, o.uncut = false, false
+	o.uncut = false
 }
 
 // A pass is what is done to every cell.

@@ -337,6 +337,13 @@ func TestKindsMove(t *testing.T) {
 	assert.Same(t, double, o.State64("b"))
 	assert.Same(t, table, o.State("c"))
 
+	require.NoError(t, o.Remove("1.Params64.0"))
+	assert.Nil(t, o.State64("1.Params64.0"))
+	require.NoError(t, o.AddTables(1, Table{Name: "d", Width: 1, Value: make([]float32, 1)}))
+	require.NoError(t, o.Remove("d"))
+	assert.NotNil(t, o.State("1.Tables.0"))
+	assert.Same(t, double, o.State64("b"))
+
 	value := append(slices.Clone(o.Groups[0].Params64[0].Value), 5, 6)
 	require.NoError(t, o.Grow64("b", value, nil))
 	assert.Same(t, double, o.State64("b"))
@@ -351,7 +358,7 @@ func TestKindsMove(t *testing.T) {
 	p.Rows, p.Grad = []int32{10}, []float32{1, 1, 1} // the new row
 	stats, err := o.Step()
 	require.NoError(t, err)
-	assert.Equal(t, 3, stats.Stepped)
+	assert.Equal(t, 2, stats.Stepped)
 	assert.EqualValues(t, 2, table.T)
 	assert.NotZero(t, table.M[30])
 
