@@ -42,15 +42,19 @@ var needs = func() map[string][2]string {
 // The gate of each kernel asks for every flag that one of its instructions needs.
 func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
-	evex := regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`) // short vectors that only AVX512VL has
+	short := regexp.MustCompile(`\b[XY]\d+\b`)
+	evex := regexp.MustCompile(`\bK\d\b|\b[XY](1[6-9]|2\d|3[01])\b`) // on short ones only AVX512VL
 	kernel := map[string]string{}
 	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average",
 		"sumSquares64", "clamp64", "average64"} {
 		kernel[f+"AVX512"], kernel[f+"AVX2"] = "avx512", "avx2"
+		kernel[f+"AVX512VL"] = "avx512vl"
 	}
 	keep := func(string) bool { return false }
-	functions := readAssembly(t, "adam_amd64.s", keep)
-	functions = append(functions, readAssembly(t, "step64_amd64.s", keep)...)
+	var functions []asmFunc
+	for _, file := range assemblyAMD64 {
+		functions = append(functions, readAssembly(t, file, keep)...)
+	}
 	for _, f := range functions {
 		gate := map[string]bool{"": true}
 		if strings.HasSuffix(f.name, "ontrolRegister") {
@@ -79,7 +83,8 @@ func TestGates(t *testing.T) {
 			}
 			assert.NotEqual(t, "-", flag, "%s: no such form: %s", f.name, s)
 			assert.True(t, gate[flag], "%s: the gate lacks %s, which %q needs", f.name, flag, s)
-			assert.True(t, gate["avx512vl"] || !evex.MatchString(operands),
+			vl := short.MatchString(operands) && evex.MatchString(operands)
+			assert.True(t, gate["avx512vl"] || !vl,
 				"%s: the gate lacks avx512vl, which %q needs", f.name, s)
 			if flag != "" {
 				vectors++

@@ -16,6 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// The files of the kernels.
+var (
+	assemblyAMD64 = []string{"adam_amd64.s", "adam_vl_amd64.s", "step64_amd64.s",
+		"step64_vl_amd64.s"}
+	assemblyARM64 = []string{"adam_arm64.s", "step64_arm64.s"}
+)
+
 // An asmFunc is a function of an assembly file with its macros expanded, a statement each.
 type asmFunc struct {
 	name       string
@@ -32,7 +39,7 @@ var (
 	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
 	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*NOSPLIT,\s*\$(\d+)-\d+$`)
 	// Of the package's own macros; the others are the toolchain's.
-	includeRE = regexp.MustCompile(`^#include "(step_\w+\.h)"$`)
+	includeRE = regexp.MustCompile(`^#include "(\w+_(?:amd64|arm64)\.h)"$`)
 	wordRE    = regexp.MustCompile(`\b[A-Za-z_]\w*`)
 )
 
@@ -164,9 +171,8 @@ func TestFrames(t *testing.T) {
 	local := regexp.MustCompile(`\b(\w+)-(\d+)\(SP\)`)
 	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
 	seen := 0
-	for _, file := range []string{"adam_amd64.s", "step64_amd64.s", "adam_arm64.s",
-		"step64_arm64.s",
-		"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"} {
+	for _, file := range slices.Concat(assemblyAMD64, assemblyARM64,
+		[]string{"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"}) {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			// owner[i] is the variable with the byte i below the top
 			owner := make([]string, f.frame+1)
@@ -202,8 +208,7 @@ func TestFrames(t *testing.T) {
 func TestNoFusedOperations(t *testing.T) {
 	fused := regexp.MustCompile(`^V?FN?M(ADD|SUB|LA|LS)`)
 	checked := 0
-	for _, file := range []string{"adam_amd64.s", "step64_amd64.s", "adam_arm64.s",
-		"step64_arm64.s"} {
+	for _, file := range slices.Concat(assemblyAMD64, assemblyARM64) {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			seen := slices.ContainsFunc(f.statements, fused.MatchString)
 			exact := f.name == "sumSquaresAVX512" || f.name == "sumSquaresNEON"
@@ -235,8 +240,7 @@ func TestEncodings(t *testing.T) {
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
-	for _, file := range []string{"adam_arm64.s", "step64_arm64.s",
-		"internal/roofline/roofline_arm64.s"} {
+	for _, file := range append(assemblyARM64, "internal/roofline/roofline_arm64.s") {
 		byHand := func(name string) bool {
 			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
 		}

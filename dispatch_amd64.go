@@ -12,23 +12,29 @@ import (
 // The kernels in assembly, best first; their indices in kernels.
 const (
 	avx512 = iota
+	avx512vl
 	avx2
 )
 
 var assembled = []selection.Kernel{
-	avx512: {Name: "avx512", Needs: []selection.Flag{
-		{Name: "avx", Have: cpu.X86.HasAVX}, // VZEROUPPER
+	avx512:   {Name: "avx512", Needs: flags512},
+	avx512vl: {Name: "avx512vl", Needs: append(flags512, avx2Flag)},
+	avx2:     {Name: "avx2", Needs: []selection.Flag{avxFlag, avx2Flag}},
+}
+
+var (
+	avxFlag  = selection.Flag{Name: "avx", Have: cpu.X86.HasAVX} // VZEROUPPER
+	avx2Flag = selection.Flag{Name: "avx2", Have: cpu.X86.HasAVX2}
+
+	flags512 = []selection.Flag{
+		avxFlag,
 		{Name: "avx512", Have: cpu.X86.HasAVX512},
 		{Name: "avx512f", Have: cpu.X86.HasAVX512F},
 		{Name: "avx512bw", Have: cpu.X86.HasAVX512BW},
 		{Name: "avx512dq", Have: cpu.X86.HasAVX512DQ},
 		{Name: "avx512vl", Have: cpu.X86.HasAVX512VL},
-	}},
-	avx2: {Name: "avx2", Needs: []selection.Flag{
-		{Name: "avx", Have: cpu.X86.HasAVX},
-		{Name: "avx2", Have: cpu.X86.HasAVX2},
-	}},
-}
+	}
+)
 
 // stepTile runs the kernel in use. It is an ordinary Go function, where the garbage collector can
 // stop the goroutine between two tiles; direct calls in a switch keep c from escaping to
@@ -41,6 +47,8 @@ func (c *coeffs) stepTile(p, g, m, v, x []float32) {
 	switch active {
 	case avx512:
 		stepAVX512(p0, g0, m0, v0, x0, n, c)
+	case avx512vl:
+		stepAVX512VL(p0, g0, m0, v0, x0, n, c)
 	case avx2:
 		stepAVX2(p0, g0, m0, v0, x0, n, c)
 	default:
@@ -57,6 +65,8 @@ func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
 	switch active {
 	case avx512:
 		stepRunsAVX512(p0, g0, m0, v0, x0, r0, k, c)
+	case avx512vl:
+		stepRunsAVX512VL(p0, g0, m0, v0, x0, r0, k, c)
 	case avx2:
 		stepRunsAVX2(p0, g0, m0, v0, x0, r0, k, c)
 	default:
@@ -70,6 +80,12 @@ func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
 //go:noescape
 func stepAVX512(p, grad, m, v, x *float32, n int, c *coeffs)
 
+// stepAVX512VL is stepAVX512 on vectors of 256 bits. Where it is the kernel in use, the small
+// kernels are those of AVX2, which have no vector of 512 bits either.
+//
+//go:noescape
+func stepAVX512VL(p, grad, m, v, x *float32, n int, c *coeffs)
+
 // stepAVX2 is stepAVX512 in AVX2.
 //
 //go:noescape
@@ -79,6 +95,9 @@ func stepAVX2(p, grad, m, v, x *float32, n int, c *coeffs)
 //
 //go:noescape
 func stepRunsAVX512(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
+
+//go:noescape
+func stepRunsAVX512VL(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
 
 //go:noescape
 func stepRunsAVX2(p, grad, m, v, x *float32, runs *run, k int, c *coeffs)
@@ -92,6 +111,8 @@ func (c *coeffs64) stepTile(p, g, m, v, x []float64) {
 	switch active {
 	case avx512:
 		step64AVX512(p0, g0, m0, v0, x0, n, c)
+	case avx512vl:
+		step64AVX512VL(p0, g0, m0, v0, x0, n, c)
 	case avx2:
 		step64AVX2(p0, g0, m0, v0, x0, n, c)
 	default:
@@ -104,6 +125,9 @@ func (c *coeffs64) stepTile(p, g, m, v, x []float64) {
 //go:noescape
 func step64AVX512(p, grad, m, v, x *float64, n int, c *coeffs64)
 
+//go:noescape
+func step64AVX512VL(p, grad, m, v, x *float64, n int, c *coeffs64)
+
 // step64AVX2 is step64AVX512 in AVX2.
 //
 //go:noescape
@@ -115,7 +139,7 @@ func sumSquaresBlocks(g []float32, sums *partialSums) {
 	switch active {
 	case avx512:
 		sumSquaresAVX512(unsafe.SliceData(g), len(g), sums)
-	case avx2:
+	case avx512vl, avx2:
 		sumSquaresAVX2(unsafe.SliceData(g), len(g), sums)
 	default:
 		sumSquaresGeneric(g, sums)
@@ -126,7 +150,7 @@ func clampBlocks(d, g []float32, s, limit float32) {
 	switch active {
 	case avx512:
 		clampAVX512(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
-	case avx2:
+	case avx512vl, avx2:
 		clampAVX2(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
 	default:
 		clampGeneric(d, g, s, limit)
@@ -137,7 +161,7 @@ func averageBlocks(e, p []float32, c float32) {
 	switch active {
 	case avx512:
 		averageAVX512(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
-	case avx2:
+	case avx512vl, avx2:
 		averageAVX2(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 	default:
 		averageGeneric(e, p, c)
@@ -168,7 +192,7 @@ func sumSquaresBlocks64(g []float64, sums *partialSums) {
 	switch active {
 	case avx512:
 		sumSquares64AVX512(unsafe.SliceData(g), len(g), sums)
-	case avx2:
+	case avx512vl, avx2:
 		sumSquares64AVX2(unsafe.SliceData(g), len(g), sums)
 	default:
 		sumSquaresGeneric64(g, sums)
@@ -179,7 +203,7 @@ func clampBlocks64(d, g []float64, s, limit float64) {
 	switch active {
 	case avx512:
 		clamp64AVX512(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
-	case avx2:
+	case avx512vl, avx2:
 		clamp64AVX2(unsafe.SliceData(d), unsafe.SliceData(g), len(g), s, limit)
 	default:
 		clampGeneric64(d, g, s, limit)
@@ -190,7 +214,7 @@ func averageBlocks64(e, p []float64, c float64) {
 	switch active {
 	case avx512:
 		average64AVX512(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
-	case avx2:
+	case avx512vl, avx2:
 		average64AVX2(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 	default:
 		averageGeneric64(e, p, c)

@@ -101,24 +101,17 @@ tail:                        \
 
 // ---------------------------------------------------------------------------------------- AVX-512
 
-#define S      Z16
-#define LAMBDA Z17
-#define B1     Z18
-#define C1     Z19
-#define B2     Z20
-#define C2     Z21
-#define ALPHA  Z22
-#define EPS    Z23
-#define KAPPA  Z24
-#define LIVE   Z25
-
-#define G      Z0 // gradient, in PARAMETERS the parameter
-#define V      Z1
-#define U      Z2 // scratch
-#define R      Z3 // root of the second moment
-#define M      Z4
-#define NEXTR  Z5 // R and M of every other vector
-#define NEXTM  Z6
+// The step is written for vectors of 512 and of 256 bits: zmm_amd64.h and ymm_amd64.h, of which a
+// file includes one, give the registers of
+//
+//	S LAMBDA B1 C1 B2 C2 ALPHA EPS KAPPA LIVE   the scalars
+//	G                                           gradient, in PARAMETERS the parameter
+//	V M                                         moments
+//	R                                           root of the second moment
+//	U                                           scratch
+//	NEXTR NEXTM                                 R and M of every other vector
+//
+// and LANES, the elements of a vector, and ASK, the prefetches of two vectors of a slice.
 
 // Moves and a multiplication from memory, of a whole vector and of the lanes in K3.
 #define LOAD(mem, d)           VMOVUP    mem, d
@@ -172,13 +165,10 @@ tail:                        \
 	VSUBP     r, G, G        \
 	ST(G, AT(DI, o))
 
-// A vector of zmm registers, and the last elements of a slice under the mask K3.
-#define FIRSTZ(VL2, VMAX, o, r, m) MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, o, r, m)
-#define SECONDZ(o, r, m)           PARAMETERS(LOADMUL, STORE, o, r, m)
-#define ASKZ(base) \
-	AHEAD(base, 0)           \
-	AHEAD(base, 64)
-#define LASTZ(VL2, VMAX) \
+// A vector, and the last elements of a slice under the mask K3.
+#define FIRSTK(VL2, VMAX, o, r, m) MOMENTS(LOAD, LOADMUL, STORE, VL2, VMAX, o, r, m)
+#define SECONDK(o, r, m)           PARAMETERS(LOADMUL, STORE, o, r, m)
+#define LASTK(VL2, VMAX) \
 	MOVQ R10, CX             \
 	SUBQ BX, CX              \
 	JEQ  done                \
@@ -189,24 +179,24 @@ tail:                        \
 	MOMENTS(LOADK3, LOADMULK3, STOREK3, VL2, VMAX, 0, R, M) \
 	PARAMETERS(LOADMULK3, STOREK3, 0, R, M)
 
-#define KERNELZ(l2, x, top, loop, end, tail) \
-	KERNEL(FIRSTZ, SECONDZ, ASKZ, LASTZ, ZLEN, R, M, NEXTR, NEXTM, l2, x, top, loop, end, tail)
+#define KERNELK(l2, x, top, loop, end, tail) \
+	KERNEL(FIRSTK, SECONDK, ASK, LASTK, LANES, R, M, NEXTR, NEXTM, l2, x, top, loop, end, tail)
 
-// VARIANTSZ makes the variant that the coefficients ask for. It ends at done.
-#define VARIANTSZ \
+// VARIANTSK makes the variant that the coefficients ask for. It ends at done.
+#define VARIANTSK \
 	CMPB USE_MAX(AX), $0     \
 	JNE  amsgrad             \
 	CMPB USE_L2(AX), $0      \
 	JNE  l2                  \
-	KERNELZ(NOL2, NOMAX, next, loop, last, tail) \
+	KERNELK(NOL2, NOMAX, next, loop, last, tail) \
 l2:                          \
-	KERNELZ(L2, NOMAX, nextl2, loopl2, lastl2, taill2) \
+	KERNELK(L2, NOMAX, nextl2, loopl2, lastl2, taill2) \
 amsgrad:                     \
 	CMPB USE_L2(AX), $0      \
 	JNE  both                \
-	KERNELZ(NOL2, MAX, nextmax, loopmax, lastmax, tailmax) \
+	KERNELK(NOL2, MAX, nextmax, loopmax, lastmax, tailmax) \
 both:                        \
-	KERNELZ(L2, MAX, nextboth, loopboth, lastboth, tailboth)
+	KERNELK(L2, MAX, nextboth, loopboth, lastboth, tailboth)
 
 // The small kernels work on whole blocks of 32 elements. Each macro is the kernel after the loads
 // of its arguments.
@@ -378,7 +368,7 @@ done:
 #define KERNELY(l2, x, top, loop, end, tail) \
 	KERNEL(FIRSTY, SECONDY, ASKY, LASTY, YLEN, RY, MY, NEXTRY, NEXTMY, l2, x, top, loop, end, tail)
 
-// As VARIANTSZ.
+// As VARIANTSK.
 #define VARIANTSY \
 	CMPB USE_MAX(AX), $0     \
 	JNE  amsgrad             \

@@ -86,9 +86,7 @@ var mutations = []struct {
 		{"VMULP     C1Y, GY, GY", "VMULP     C2Y, GY, GY"},
 	}},
 	{"adam_amd64.s", []mutation{ // AVX-512
-		{"VBROADCASTSS coeffs_c2(AX), C2 ", "VBROADCASTSS coeffs_c1(AX), C2 "},
 		{"VFMADD231PD Z6, Z6, Z2", "VFMADD231PD Z6, Z5, Z2"},
-		{"LEAQ (SI)(R10*4), R13", "LEAQ (SI)(BX*4), R13"}, // both widths
 	}},
 	{"adam_amd64.s", []mutation{ // AVX2
 		{"$0x0000000700000006", "$0x0000000600000007"},
@@ -97,18 +95,32 @@ var mutations = []struct {
 		{"LEAQ 4(BX), CX", "LEAQ 3(BX), CX"},
 		{"FOUR(L2Y, NOMAXY)", "FOUR(NOL2Y, NOMAXY)"},
 	}},
-	{"step64_amd64.s", []mutation{
+	{"float32_amd64.h", []mutation{
+		{"VBROADCASTSS coeffs_c2(AX), C2 ", "VBROADCASTSS coeffs_c1(AX), C2 "},
+		{"LEAQ (SI)(R10*4), R13", "LEAQ (SI)(BX*4), R13"},
+	}},
+	{"float64_amd64.h", []mutation{
 		{"#define VPTESTM     VPTESTMQ", "#define VPTESTM     VPTESTMD"},
 		{"#define VPCMPEQ     VPCMPEQQ", "#define VPCMPEQ     VPCMPEQD"},
 		{"#define YLEN        4", "#define YLEN        8"},
+		{"#define VMINP       VMINPD", "#define VMINP       VMINPS"},
+		{"VBROADCASTSD coeffs64_c2(AX), C2 ", "VBROADCASTSD coeffs64_c1(AX), C2 "},
+	}},
+	{"ymm_amd64.h", []mutation{ // avx512vl alone
+		{"#define LANES  YLEN", "#define LANES  ZLEN"},
+		{"#define LIVE   Y25", "#define LIVE   Y24"},
+		{"#define NEXTM  Y6", "#define NEXTM  Y4"},
+	}},
+	{"adam_vl_amd64.s", []mutation{
+		{"\tNEXT_RUN(end)\n\tVARIANTSK", "\tNEXT_RUN(end)\n\tADDQ $1, BX\n\tVARIANTSK"},
+	}},
+	{"step64_amd64.s", []mutation{
 		{"ordinals<>+16(SB)/8, $2", "ordinals<>+16(SB)/8, $3"},
-		{"VBROADCASTSD coeffs64_c2(AX), C2\n", "VBROADCASTSD coeffs64_c1(AX), C2\n"},
 		{"VBROADCASTSD coeffs64_live(AX), LIVEY", "VBROADCASTSD coeffs64_eps(AX), LIVEY"},
 		{"NOSPLIT, $72-56", "NOSPLIT, $40-56"},
 		{"ADDSQUARES(192, Z7, Z3)", "ADDSQUARES(128, Z7, Z3)"},
 		{"ADDSQUARES(224, Y15, Y7)", "ADDSQUARES(192, Y15, Y7)"},
 		{"VBROADCASTSD limit+32(FP), Z1", "VBROADCASTSD s+24(FP), Z1"},
-		{"#define VMINP       VMINPD", "#define VMINP       VMINPS"},
 		{"\tVMULPD  t, t, t          \\\n\tVADDPD  t, sum, sum", "\tVFMADD231PD t, t, sum"},
 	}},
 	{"step_arm64.h", []mutation{

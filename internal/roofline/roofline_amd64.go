@@ -2,8 +2,8 @@
 
 package roofline
 
-// The kernels of package adam with a ceiling in assembly.
-var assembled = []string{"avx512", "avx2"}
+// The kernels of package adam with a ceiling in assembly. avx512vl has that of its width, AVX2's.
+var assembled = []string{"avx512", "avx512vl", "avx2"}
 
 func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {
 	if kernel == "avx512" {

@@ -8,7 +8,7 @@ func runnable() []string {
 		names = append(names, "avx2")
 	}
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL {
-		names = append(names, "avx512")
+		names = append(names, "avx512", "avx512vl")
 	}
 	return names
 }
