@@ -18,7 +18,7 @@ func Kernel() string { return kernels[active].Name }
 // the last.
 func Kernels() []string {
 	var names []string
-	for _, k := range kernels {
+	for _, k := range ranking {
 		if len(k.Missing()) == 0 {
 			names = append(names, k.Name)
 		}
@@ -28,15 +28,22 @@ func Kernels() []string {
 
 var (
 	kernels = append(assembled, selection.Kernel{Name: selection.Generic})
+	ranking = selection.Rank(kernels, best) // best first
 	request = os.Getenv("ADAM_KERNEL")
-	active  = selection.Choose(kernels, request) // index of the kernel in use
+	active  = index(request) // of the kernel in use
 )
 
+// index returns the index in kernels of the one that is chosen on request.
+func index(request string) int {
+	name := ranking[selection.Choose(ranking, request)].Name
+	return slices.IndexFunc(kernels, func(k selection.Kernel) bool { return k.Name == name })
+}
+
 func init() {
-	selection.Kernels, selection.Request, selection.Tile = kernels, request, tile
+	selection.Kernels, selection.Request, selection.Tile = ranking, request, tile
 	selection.Mode = func() string { return describeMode(controlRegister() & modeBits) }
 	selection.Use = func(name string) string {
-		before, i := Kernel(), selection.Choose(kernels, name)
+		before, i := Kernel(), index(name)
 		if kernels[i].Name != name {
 			panic("adam: this machine cannot run kernel " + name)
 		}

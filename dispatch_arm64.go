@@ -16,6 +16,8 @@ var assembled = []selection.Kernel{
 	neon: {Name: "neon", Needs: []selection.Flag{{Name: "asimd", Have: cpu.ARM64.HasASIMD}}},
 }
 
+const best = neon
+
 // stepTile runs the kernel in use. It is an ordinary Go function, where the garbage collector can
 // stop the goroutine between two tiles; the direct call keeps c from escaping to the heap.
 //

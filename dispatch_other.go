@@ -6,6 +6,8 @@ import "github.com/fusedadam/adam/internal/selection"
 
 var assembled []selection.Kernel
 
+const best = 0 // generic
+
 func (c *coeffs) stepTile(p, g, m, v, x []float32)   { stepGeneric(p, g, m, v, x, c) }
 func (c *coeffs64) stepTile(p, g, m, v, x []float64) { stepGeneric64(p, g, m, v, x, c) }
 

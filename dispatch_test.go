@@ -90,6 +90,14 @@ func TestChoose(t *testing.T) {
 	} {
 		assert.Equal(t, want, selection.Choose(kernels, request), "request %q", request)
 	}
+	rank := selection.Rank(kernels, 2)
+	var names []string
+	for _, k := range rank {
+		names = append(names, k.Name)
+	}
+	assert.Equal(t, []string{"fair", "best", "good", "generic"}, names)
+	assert.Equal(t, 0, selection.Choose(rank, "best"))
+	assert.Equal(t, "best", kernels[0].Name, "Rank leaves its argument alone")
 	assert.Equal(t, []string{"b"}, kernels[0].Missing())
 	assert.Empty(t, kernels[1].Missing())
 	assert.Panics(t, func() { selection.Use("other") })

@@ -193,8 +193,15 @@ var mutations = []struct {
 		{"overlap(at[3], at[4], n)", "false"},
 		{"len(v) != n", "len(v) > n"},
 	}},
+	{"internal/selection/selection.go", []mutation{
+		{"kernels[:best]...", "kernels[:0]..."},
+	}},
 	{"dispatch_amd64.go", []mutation{
 		{"modeBits  = 0xffc0", "modeBits  = 0x7f80"},
+		{"if family == 6 || family == 15 {", "if family == 15 {"},
+		{"family += int(signature >> 20 & 0xff)", "family += 0"},
+		{"m[0] <= model && model <= m[1]", "m[0] <= model"},
+		{"best  = taken.kernel", "best  = avx2"},
 	}},
 	{"dispatch.go", []mutation{
 		{"usually(func() { k.compute(c, t, scale) })", "k.compute(c, t, scale)"},

@@ -23,6 +23,7 @@ func infoCommand(args []string, out io.Writer) error {
 		cpu:     machine.This(),
 		kernels: selection.Kernels,
 		active:  adam.Kernel(),
+		chosen:  selection.Chosen,
 		request: selection.Request,
 		godebug: os.Getenv("GODEBUG"),
 		mode:    selection.Mode(),
@@ -38,6 +39,7 @@ type selected struct {
 	cpu              machine.CPU
 	kernels          []selection.Kernel
 	active           string
+	chosen           selection.Choice
 	request, godebug string // environment variables ADAM_KERNEL and GODEBUG
 	mode             string // of floating point, in words
 	tile             int
@@ -55,10 +57,21 @@ func (s selected) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-9s %-8s %s\n", heading, k.Name, s.availability(k))
 	}
+	if s.chosen.CPUs != "" {
+		fmt.Fprintf(w, "Order     %s\n", s.order())
+	}
 	fmt.Fprintf(w, "In use    %s: %s\n", s.active, s.reason())
 	fmt.Fprintf(w, "FP mode   %s\n", s.floatingPoint())
 	fmt.Fprintf(w, "Tile      %d elements in one call of the kernel, "+
 		"%s of parameters, gradients and moments\n", s.tile, machine.Bytes(4*4*s.tile))
+}
+
+// order says why the kernels stand in their order.
+func (s selected) order() string {
+	if s.chosen.Kin == "" {
+		return "that of " + s.chosen.CPUs + ", as measured on one"
+	}
+	return fmt.Sprintf("that of %s, of which none was measured: as %s", s.chosen.CPUs, s.chosen.Kin)
 }
 
 // floatingPoint says which mode floating point is in, and whom it harms. The kernels in assembly

@@ -31,6 +31,19 @@ func (k Kernel) Missing() []string {
 	return missing
 }
 
+// A Choice is what package adam takes for some CPUs.
+type Choice struct {
+	CPUs string // in words; "" where the architecture leaves no choice
+	Kin  string // the CPUs whose measurements it rests on; "" if these were measured themselves
+}
+
+// Rank returns the kernels with the one at index best before the others.
+func Rank(kernels []Kernel, best int) []Kernel {
+	list := []Kernel{kernels[best]}
+	list = append(list, kernels[:best]...)
+	return append(list, kernels[best+1:]...)
+}
+
 // Choose returns the index of the kernel to use: the requested one if this machine can run it, else
 // the first that it can.
 func Choose(kernels []Kernel, request string) int {
@@ -53,6 +66,7 @@ func Choose(kernels []Kernel, request string) int {
 var (
 	Kernels []Kernel // all of this architecture, best first
 	Request string   // ADAM_KERNEL
+	Chosen  Choice   // what put the best first
 	Tile    int      // elements that one call of a kernel covers at the most
 
 	// Mode says in words which floating-point mode the thread is in: "usual", what is unusual, or

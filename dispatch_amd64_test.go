@@ -1,0 +1,64 @@
+//go:build gc && !purego && !noasm
+
+package adam
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestChoices(t *testing.T) {
+	const amd, intel = "AuthenticAMD", "GenuineIntel"
+	for _, test := range []struct {
+		vendor    string
+		signature uint32 // leaf 1 of CPUID, EAX
+		kernel    int
+		cpus, kin string
+	}{
+		{amd, 0x00a10f11, avx512, "AMD Zen 4", ""},           // Genoa
+		{amd, 0x00a60f12, avx512, "AMD Zen 4", ""},           // Raphael
+		{amd, 0x00aa0f02, avx512, "AMD Zen 4", ""},           // Bergamo
+		{amd, 0x00a00f11, avx512, "other AMD CPUs", "Zen 4"}, // Milan
+		{amd, 0x00b00f21, avx512, "other AMD CPUs", "Zen 4"}, // Turin
+		{"HygonGenuine", 0x00900f01, avx512, "CPUs of other makers", "Zen 4"},
+		{intel, 0x000606a6, avx512vl, "Intel Ice Lake servers", ""},
+		{intel, 0x000606c1, avx512vl, "Intel Ice Lake servers", ""},
+		{intel, 0x00050657, avx512vl, "other Intel CPUs", "Ice Lake"}, // Cascade Lake
+		{intel, 0x000806f8, avx512vl, "other Intel CPUs", "Ice Lake"}, // Sapphire Rapids
+		{"", 0, avx512, "CPUs of other makers", "Zen 4"},
+	} {
+		family, model := familyAndModel(test.signature)
+		c := choose(test.vendor, family, model)
+		assert.Equal(t, test.cpus, c.CPUs, "%#x", test.signature)
+		assert.Equal(t, test.kin, c.Kin, test.cpus)
+		assert.Equal(t, test.kernel, c.kernel, test.cpus)
+	}
+}
+
+// The choice of this CPU is the first of Kernels, if it can run.
+func TestBest(t *testing.T) {
+	k := kernels[choose(identify()).kernel]
+	if len(k.Missing()) > 0 {
+		t.Skip("cannot run " + k.Name)
+	}
+	assert.Equal(t, k.Name, Kernels()[0])
+}
+
+// The CPU is the one that Linux sees.
+func TestIdentify(t *testing.T) {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		t.Skip("needs /proc/cpuinfo")
+	}
+	want := regexp.MustCompile(`vendor_id\s*: (\S+)\ncpu family\s*: (\d+)\nmodel\s*: (\d+)\n`).
+		FindStringSubmatch(string(info))
+	if want == nil {
+		t.Skip("no CPU in /proc/cpuinfo")
+	}
+	vendor, family, model := identify()
+	assert.Equal(t, want[1:], []string{vendor, fmt.Sprint(family), fmt.Sprint(model)})
+}
