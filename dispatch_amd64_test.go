@@ -33,15 +33,18 @@ func TestChoices(t *testing.T) {
 	} {
 		family, model := familyAndModel(test.signature)
 		c := choose(test.vendor, family, model)
-		assert.Equal(t, test.cpus, c.CPUs, "%#x", test.signature)
-		assert.Equal(t, test.kin, c.Kin, test.cpus)
+		assert.Equal(t, test.cpus, c.cpus, "%#x", test.signature)
+		assert.Equal(t, test.kin, c.kin, test.cpus)
 		assert.Equal(t, test.kernel, c.kernel, test.cpus)
+		assert.Equal(t, map[int]int{avx512: 320, avx512vl: 1024}[test.kernel], c.ahead, test.cpus)
 	}
 }
 
 // The choice of this CPU is the first of Kernels, if it can run.
 func TestBest(t *testing.T) {
-	k := kernels[choose(identify()).kernel]
+	c := choose(identify())
+	assert.Equal(t, c.ahead, ahead)
+	k := kernels[c.kernel]
 	if len(k.Missing()) > 0 {
 		t.Skip("cannot run " + k.Name)
 	}

@@ -22,7 +22,7 @@
 // Operands are in Go's order: VSUBP a, b, d is d = b-a and VDIVP a, b, d is d = b/a.
 //
 //	DI p   SI grad   DX m   R8 v   R9 x   R10 n   AX c
-//	BX index of the vector at hand   R11 limit, mask   CX shift
+//	BX index of the vector at hand   R11 limit, mask   CX prefetch, shift
 
 #define LOAD_ARGUMENTS \
 	MOVQ p+0(FP), DI     \
@@ -59,17 +59,19 @@ left:                         \
 
 #define AT(base, offset) offset(base)(BX*SIZE)
 
-// The loops ask for the lines 320 bytes ahead. The hardware's prefetching stops at each page, and a
-// step has too many instructions for the loads of the next page to begin early on their own. On
-// Zen 4 a step is up to an eighth faster for it between the caches and the memory, and no slower in
-// cache; 256 to 448 bytes do as well, from 640 it is slower than without.
-#define AHEAD(base, offset) PREFETCHT0 AT(base, offset+320)
+// The loops ask for the lines ahead bytes from here: CX is BX in bytes and ahead. The hardware's
+// prefetching stops at each page, and a step has too many instructions for the loads of the next
+// page to begin early on their own. How far is best depends on the CPU (dispatch_amd64.go). Before
+// and behind the loop CX is of no use but does no harm: no prefetch faults.
+#define AHEAD(base, offset) PREFETCHT0 offset(base)(CX*1)
 
 // KERNEL is the schedule of every width. FIRST makes the moments of one vector up to the square
 // root, SECOND its parameters. The loop makes two vectors a turn; before and after each turn, FIRST
 // of the vector at BX is done and SECOND is not. LAST makes the elements that do not fill a vector.
 // r, m and r2, m2 are the registers of R and M of alternate vectors.
 #define KERNEL(FIRST, SECOND, ASK, LAST, lanes, r, m, r2, m2, VL2, VMAX, next, loop, last, tail) \
+	MOVQ ·ahead(SB), CX      \
+	LEAQ (CX)(BX*SIZE), CX   \
 next:                        \
 	LEAQ lanes(BX), R11      \
 	CMPQ R11, R10            \
@@ -89,6 +91,7 @@ loop:                        \
 	ASK(DI)                  \
 	SECOND(SIZE*lanes, r2, m2) \
 	ADDQ $(2*lanes), BX      \
+	ADDQ $(2*lanes*SIZE), CX \
 	CMPQ BX, R11             \
 	JLE  loop                \
 last:                        \

@@ -202,6 +202,8 @@ var mutations = []struct {
 		{"family += int(signature >> 20 & 0xff)", "family += 0"},
 		{"m[0] <= model && model <= m[1]", "m[0] <= model"},
 		{"best  = taken.kernel", "best  = avx2"},
+		{"ahead = taken.ahead", "ahead = 0"},
+		{`{"other Intel CPUs", "Ice Lake", "GenuineIntel"`, `{"other Intel CPUs", "Ice Lake", ""`},
 	}},
 	{"dispatch.go", []mutation{
 		{"usually(func() { k.compute(c, t, scale) })", "k.compute(c, t, scale)"},

@@ -66,12 +66,14 @@ func (s selected) print(w io.Writer) {
 		"%s of parameters, gradients and moments\n", s.tile, machine.Bytes(4*4*s.tile))
 }
 
-// order says why the kernels stand in their order.
+// order says what the order of the kernels and the prefetching rest on.
 func (s selected) order() string {
-	if s.chosen.Kin == "" {
-		return "that of " + s.chosen.CPUs + ", as measured on one"
+	measured := "measured on one"
+	if s.chosen.Kin != "" {
+		measured = "measured on none of them but on " + s.chosen.Kin
 	}
-	return fmt.Sprintf("that of %s, of which none was measured: as %s", s.chosen.CPUs, s.chosen.Kin)
+	return fmt.Sprintf("that of %s, %s; steps prefetch %d bytes ahead", s.chosen.CPUs, measured,
+		s.chosen.Ahead)
 }
 
 // floatingPoint says which mode floating point is in, and whom it harms. The kernels in assembly

@@ -41,13 +41,15 @@ func TestInfo(t *testing.T) {
 		{"flush to zero", func(s *selected) { s.mode = "flush-to-zero (MXCSR 0x9f80)" }, []string{
 			"FP mode   flush-to-zero (MXCSR 0x9f80): no matter to avx512, which",
 		}},
-		{"measured", func(s *selected) { s.chosen.CPUs = "Some CPUs" }, []string{
-			"Order     that of Some CPUs, as measured on one\n",
+		{"measured", func(s *selected) {
+			s.chosen = selection.Choice{CPUs: "Some CPUs", Ahead: 99}
+		}, []string{
+			"Order     that of Some CPUs, measured on one; steps prefetch 99 bytes ahead\n",
 		}},
 		{"not measured", func(s *selected) {
 			s.chosen = selection.Choice{CPUs: "other CPUs", Kin: "theirs"}
 		}, []string{
-			"Order     that of other CPUs, of which none was measured: as theirs\n",
+			"Order     that of other CPUs, measured on none of them but on theirs; steps",
 		}},
 		{"generic", func(s *selected) { s.mode, s.active = "flush-to-zero", "generic" }, []string{
 			"FP mode   flush-to-zero: the generic kernel computes other bits in it\n",

@@ -33,8 +33,9 @@ func (k Kernel) Missing() []string {
 
 // A Choice is what package adam takes for some CPUs.
 type Choice struct {
-	CPUs string // in words; "" where the architecture leaves no choice
-	Kin  string // the CPUs whose measurements it rests on; "" if these were measured themselves
+	CPUs  string // in words; "" where the architecture leaves no choice
+	Kin   string // the CPUs that were measured in their place; "" if they were themselves
+	Ahead int    // bytes that a step prefetches ahead
 }
 
 // Rank returns the kernels with the one at index best before the others.
