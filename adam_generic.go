@@ -6,31 +6,34 @@ import "math"
 // rounded to float32: a product that meets a sum stands in float32(…), or the compiler may fuse the
 // two.
 func stepGeneric(p, g, m, v, x []float32, c *coeffs) {
-	k := *c // in registers: the compiler cannot know that the stores below leave c alone
+	// Locals go into registers; a struct of so many fields would stay in memory.
+	s, b1, c1, b2, c2 := c.s, c.b1, c.c1, c.b2, c.c2
+	lambda, alpha, eps, kappa, live := c.lambda, c.alpha, c.eps, c.kappa, c.live
+	l2, amsgrad := c.l2, c.amsgrad
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
-	if k.amsgrad {
+	if amsgrad {
 		x = x[:len(p)]
 	}
 	for i, pi := range p {
-		gi := float32(k.s * g[i])
-		if k.l2 {
-			gi += float32(k.lambda * pi)
+		gi := float32(s * g[i])
+		if l2 {
+			gi += float32(lambda * pi)
 		}
-		mi := float32(k.b1*m[i]) + float32(k.c1*gi)
-		vi := float32(k.b2*v[i]) + float32(float32(k.c2*gi)*gi)
-		if math.Float32bits(mi)&k.live == 0 {
+		mi := float32(b1*m[i]) + float32(c1*gi)
+		vi := float32(b2*v[i]) + float32(float32(c2*gi)*gi)
+		if math.Float32bits(mi)&live == 0 {
 			mi = 0
 		}
-		if math.Float32bits(vi)&k.live == 0 {
+		if math.Float32bits(vi)&live == 0 {
 			vi = 0
 		}
 		m[i], v[i] = mi, vi
-		if k.amsgrad {
+		if amsgrad {
 			vi = max(x[i], vi)
 			x[i] = vi
 		}
-		d := float32(math.Sqrt(float64(vi))) + k.eps
-		p[i] = float32(k.kappa*pi) - float32(k.alpha*float32(mi/d))
+		d := float32(math.Sqrt(float64(vi))) + eps
+		p[i] = float32(kappa*pi) - float32(alpha*float32(mi/d))
 	}
 }
 

@@ -137,30 +137,32 @@ func step64(p, g, m, v, x []float64, c *coeffs64) {
 
 // stepGeneric64 is stepGeneric of float64.
 func stepGeneric64(p, g, m, v, x []float64, c *coeffs64) {
-	k := *c
+	s, b1, c1, b2, c2 := c.s, c.b1, c.c1, c.b2, c.c2
+	lambda, alpha, eps, kappa, live := c.lambda, c.alpha, c.eps, c.kappa, c.live
+	l2, amsgrad := c.l2, c.amsgrad
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
-	if k.amsgrad {
+	if amsgrad {
 		x = x[:len(p)]
 	}
 	for i, pi := range p {
-		gi := float64(k.s * g[i])
-		if k.l2 {
-			gi += float64(k.lambda * pi)
+		gi := float64(s * g[i])
+		if l2 {
+			gi += float64(lambda * pi)
 		}
-		mi := float64(k.b1*m[i]) + float64(k.c1*gi)
-		vi := float64(k.b2*v[i]) + float64(float64(k.c2*gi)*gi)
-		if math.Float64bits(mi)&k.live == 0 {
+		mi := float64(b1*m[i]) + float64(c1*gi)
+		vi := float64(b2*v[i]) + float64(float64(c2*gi)*gi)
+		if math.Float64bits(mi)&live == 0 {
 			mi = 0
 		}
-		if math.Float64bits(vi)&k.live == 0 {
+		if math.Float64bits(vi)&live == 0 {
 			vi = 0
 		}
 		m[i], v[i] = mi, vi
-		if k.amsgrad {
+		if amsgrad {
 			vi = max(x[i], vi)
 			x[i] = vi
 		}
-		d := math.Sqrt(vi) + k.eps
-		p[i] = float64(k.kappa*pi) - float64(k.alpha*float64(mi/d))
+		d := math.Sqrt(vi) + eps
+		p[i] = float64(kappa*pi) - float64(alpha*float64(mi/d))
 	}
 }
