@@ -29,9 +29,9 @@
 //
 // [State64] and [Step64] are the same for float64.
 //
-// The environment variable ADAM_KERNEL (generic, avx2, avx512 or neon), read once at start, lowers
-// the choice of the kernel. The build tags purego and noasm leave the assembly out. The contract of
-// the arithmetic is [docs/ARITHMETIC.md].
+// The environment variable ADAM_KERNEL (generic, avx2, avx512vl, avx512 or neon), read once at
+// start, chooses another kernel, if the CPU can run it. The build tags purego and noasm leave the
+// assembly out. The contract of the arithmetic is [docs/ARITHMETIC.md].
 //
 // [docs/ARITHMETIC.md]: https://github.com/fusedadam/adam/blob/main/docs/ARITHMETIC.md
 package adam

@@ -48,7 +48,7 @@ func TestPrintKernels(t *testing.T) {
 	}
 }
 
-// ADAM_KERNEL and GODEBUG only ever lower the choice.
+// ADAM_KERNEL chooses among the kernels that can run, GODEBUG takes some away.
 func TestChoice(t *testing.T) {
 	names := Kernels()
 	if exec.Command(os.Args[0], "-test.run=^$").Run() != nil {
