@@ -1,6 +1,7 @@
 // Package adam is the Adam and AdamW optimizer step for float32 and float64 buffers on CPUs: one
-// fused pass in AVX-512, AVX2 or NEON assembly, chosen at run time, with a generic Go fallback.
-// Every kernel gives the same bits for every length, alignment, slicing and number of workers.
+// fused pass in AVX-512, AVX2, NEON or RISC-V vector assembly, chosen at run time, with a generic
+// Go fallback. Every kernel gives the same bits for every length, alignment, slicing and number of
+// workers.
 //
 // An [Optimizer] makes everything between the end of a backward pass and the next forward pass. A
 // training loop needs no more than this:
@@ -29,7 +30,7 @@
 //
 // [State64] and [Step64] are the same for float64.
 //
-// The environment variable ADAM_KERNEL (generic, avx2, avx512vl, avx512 or neon), read once at
+// The environment variable ADAM_KERNEL (generic, avx2, avx512vl, avx512, neon or rvv), read once at
 // start, chooses another kernel, if the CPU can run it. The build tags purego and noasm leave the
 // assembly out. The contract of the arithmetic is [docs/ARITHMETIC.md].
 //

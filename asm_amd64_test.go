@@ -52,7 +52,7 @@ func TestGates(t *testing.T) {
 	}
 	keep := func(string) bool { return false }
 	var functions []asmFunc
-	for _, file := range assemblyAMD64 {
+	for _, file := range assemblyFiles(t, "*_amd64.s") {
 		functions = append(functions, readAssembly(t, file, keep)...)
 	}
 	for _, f := range functions {

@@ -16,13 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The files of the kernels.
-var (
-	assemblyAMD64 = []string{"adam_amd64.s", "adam_vl_amd64.s", "step64_amd64.s",
-		"step64_vl_amd64.s"}
-	assemblyARM64 = []string{"adam_arm64.s", "step64_arm64.s"}
-)
-
 // An asmFunc is a function of an assembly file with its macros expanded, a statement each.
 type asmFunc struct {
 	name       string
@@ -95,6 +88,17 @@ func assemblyLines(t *testing.T, file string) []string {
 	source := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(string(data), "")
 	source = regexp.MustCompile(`[ \t]*\\\n`).ReplaceAllString(source, ";")
 	return strings.Split(source, "\n")
+}
+
+// assemblyFiles returns the files of the patterns, of all architectures.
+func assemblyFiles(t *testing.T, patterns ...string) (files []string) {
+	for _, p := range patterns {
+		list, err := filepath.Glob(p)
+		require.NoError(t, err)
+		require.NotEmpty(t, list, p)
+		files = append(files, list...)
+	}
+	return files
 }
 
 // expand replaces the macros of s and those in what replaces them.
@@ -171,8 +175,7 @@ func TestFrames(t *testing.T) {
 	local := regexp.MustCompile(`\b(\w+)-(\d+)\(SP\)`)
 	wide, half := regexp.MustCompile(`\bZ\d+\b`), regexp.MustCompile(`\bY\d+\b`)
 	seen := 0
-	for _, file := range slices.Concat(assemblyAMD64, assemblyARM64,
-		[]string{"internal/roofline/roofline_amd64.s", "internal/roofline/roofline_arm64.s"}) {
+	for _, file := range assemblyFiles(t, "*.s", "internal/roofline/*.s") {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			// owner[i] is the variable with the byte i below the top
 			owner := make([]string, f.frame+1)
@@ -206,17 +209,18 @@ func TestFrames(t *testing.T) {
 // No kernel rounds once where the formula rounds twice. A square of a float32 is exact in float64,
 // so that its sum may come from a multiply-add.
 func TestNoFusedOperations(t *testing.T) {
-	fused := regexp.MustCompile(`^V?FN?M(ADD|SUB|LA|LS)`)
+	fused := regexp.MustCompile(`^V?FW?N?M(ADD|SUB|LA|LS|ACC|SAC)`)
 	checked := 0
-	for _, file := range slices.Concat(assemblyAMD64, assemblyARM64) {
+	for _, file := range assemblyFiles(t, "*.s") {
 		for _, f := range readAssembly(t, file, func(string) bool { return false }) {
 			seen := slices.ContainsFunc(f.statements, fused.MatchString)
-			exact := f.name == "sumSquaresAVX512" || f.name == "sumSquaresNEON"
+			exact := slices.Contains([]string{"sumSquaresAVX512", "sumSquaresNEON",
+				"sumSquaresRVV"}, f.name)
 			assert.Equal(t, exact, seen, "%s: a fused operation", f.name)
 			checked++
 		}
 	}
-	assert.Greater(t, checked, 20, "functions")
+	assert.Greater(t, checked, 30, "functions")
 }
 
 // Each word that the arm64 files encode by hand disassembles to the operation that its macro names,
@@ -240,7 +244,7 @@ func TestEncodings(t *testing.T) {
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
-	for _, file := range append(assemblyARM64, "internal/roofline/roofline_arm64.s") {
+	for _, file := range assemblyFiles(t, "*_arm64.s", "internal/roofline/*_arm64.s") {
 		byHand := func(name string) bool {
 			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/fusedadam/adam/internal/selection"
 )
 
-// Kernel returns the name of the kernel in use: "avx512", "avx512vl", "avx2", "neon" or "generic".
+// Kernel returns the name of the kernel in use: "avx512", "avx512vl", "avx2", "neon", "rvv" or
+// "generic".
 func Kernel() string { return kernels[active].Name }
 
 // Kernels returns the names of all kernels that this CPU can run, best first; "generic" is always

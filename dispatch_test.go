@@ -62,7 +62,7 @@ func TestChoice(t *testing.T) {
 		assert.Equal(t, name, got)
 		assert.Equal(t, names, all, "Kernels does not depend on ADAM_KERNEL")
 	}
-	for _, unknown := range []string{"", "avx1024", "rvv"} {
+	for _, unknown := range []string{"", "avx1024", "sve2"} {
 		got, _ := chosen(t, "ADAM_KERNEL="+unknown)
 		assert.Equal(t, names[0], got)
 	}

@@ -1,4 +1,4 @@
-//go:build gc && (amd64 || arm64) && !purego && !noasm
+//go:build gc && (amd64 || arm64 || (riscv64 && linux && go1.26)) && !purego && !noasm
 
 package adam
 
@@ -47,6 +47,14 @@ var unusualModes = map[string][]floatModeCase{
 		{0x2c00000, "rounding to zero (FPCR 0xc00000)"},
 		{0x3c00000, "flush-to-zero, rounding to zero (FPCR 0x1c00000)"},
 	},
+	// As on amd64. With the last, an operation that asks for this mode is an illegal instruction.
+	"riscv64": {
+		{0x20, "rounding to zero (FCSR 0x20)"},
+		{0x40, "rounding down (FCSR 0x40)"},
+		{0x61, "rounding up (FCSR 0x60)"},
+		{0x90, "rounding ties away from zero (FCSR 0x80)"},
+		{0xa0, "no rounding (FCSR 0xa0)"},
+	},
 }[runtime.GOARCH]
 
 // in runs f with the control register of the thread set to the value and returns what f has left
@@ -57,8 +65,11 @@ func in(register uint32, f func()) uint32 {
 	before := setControlRegister(register)
 	f()
 	left := setControlRegister(before)
-	if runtime.GOARCH == "amd64" {
+	switch runtime.GOARCH {
+	case "amd64":
 		left &^= 0x3f &^ register
+	case "riscv64":
+		left &^= 0x1f &^ register
 	}
 	return left
 }

@@ -10,7 +10,7 @@
 //	go run .ci/mutate.go -check               # only that each pattern stands in its file once
 //
 // It works in copies of the repository, prints which test caught each mutation and exits with 1 if
-// one was not. The arm64 mutations need qemu-aarch64.
+// one was not. The mutations of arm64 and riscv64 need qemu-aarch64 and qemu-riscv64.
 package main
 
 import (
@@ -154,6 +154,48 @@ var mutations = []struct {
 		{"ADDSQUARES(30, 31)", "ADDSQUARES(30, 30)"},
 		{"$const_exponent64, R3", "$const_exponent, R3"},
 		{"#define FMIN2D(m, n, d) WORD $(0x4ee0f400", "#define FMIN2D(m, n, d) WORD $(0x4e60f400"},
+	}},
+	{"step_riscv64.h", []mutation{
+		{"VFMULVF SCALE, G, G", "VFMULVF B2, G, G"},
+		{"VFMULVF LAMBDA, U, U", "VFADDVF LAMBDA, U, U"},
+		{"VFMULVF C2, G, U", "VFMULVF C1, G, U"},
+		{"VFMULVV G, U, U", "VFMULVV U, U, U"},
+		{"FLUSH(LIVE, M)", "FLUSH(X0, M)"},
+		{"VMSEQVI   $0, U, V0", "VMSEQVI   $1, U, V0"},
+		{"VFMAXVV V, U, R", "VFMAXVV V, V, R"},
+		{"NAN(U, R, R)", "NAN(V, R, R)"},
+		{"NAN(V, R, V)", "NAN(U, R, V)"},
+		{"VFSQRTV V, R", "VFSQRTV U, R"},
+		{"VFDIVVV R, M, R", "VFDIVVV M, R, R"},
+		{"VFSUBVV R, G, G", "VFSUBVV G, R, G"},
+		{"STORE   M, (X12)", "STORE   V, (X12)"},
+		{"CSRRW X0, FRM, X0", "NOP"},
+		{"CSRRW X20, FRM, X0", "NOP"},
+		{"MOV     $16, X17", "MOV     $15, X17"},
+		{"VFMINVF F11, V8, V8", "VFMINVF F12, V8, V8"},
+		{"NAN(V4, V8, V8)", "NAN(V8, V8, V8)"},
+		{"VFSUBVV V4, V8, V8", "VFSUBVV V8, V4, V8"},
+		{"FLUSH(X21, V4)", "FLUSH(X0, V4)"},
+	}},
+	{"adam_riscv64.s", []mutation{
+		{"E8, M1, TA, MA", "E64, MF8, TA, MA"},
+		{"ADD  $run__size, X24", "ADD  $8, X24"},
+		{"VFWMACCVV V12, V12, V24", "VFWMACCVV V8, V12, V24"},
+		{"MOVWU coeffs_live(X16), LIVE", "MOVWU coeffs_eps(X16), LIVE"},
+		{"FMOVT limit+28(FP), F11", "FMOVT s+24(FP), F11"},
+	}},
+	{"step64_riscv64.s", []mutation{
+		{"#define WIDTH   E64", "#define WIDTH   E32"},
+		{"FMOVT coeffs64_c2(X16), C2", "FMOVT coeffs64_c1(X16), C2"},
+		{"MOV   coeffs64_live(X16), LIVE", "MOVWU coeffs64_live(X16), LIVE"},
+		{"VFMULVV V8, V8, V8       \\\n\tVFADDVV V8, sums, sums", "VFMACCVV V8, V8, sums"},
+		{"ADDSQUARES(V24)", "ADDSQUARES(V16)"},
+		{"$const_exponent64, X21", "$const_exponent, X21"},
+	}},
+	{"dispatch_riscv64.go", []mutation{
+		{"auxv = auxv[16:] {", "auxv = auxv[8:] {"},
+		{"auxv[8:])&v != 0", "auxv[8:])&^v != 0"},
+		{"rounding[mode>>5]", "rounding[mode>>5&3]"},
 	}},
 	{"tile64.go", []mutation{
 		{"== exponent64 {", "== 0x7ff8000000000000 {"},
@@ -518,7 +560,7 @@ type suite struct{ module, pkg, arch string }
 
 func suitesOf(file string) []suite {
 	dir, arch := filepath.Dir(file), runtime.GOARCH
-	for _, a := range []string{"amd64", "arm64"} {
+	for _, a := range []string{"amd64", "arm64", "riscv64"} {
 		if name, _, _ := strings.Cut(filepath.Base(file), "."); strings.HasSuffix(name, "_"+a) {
 			arch = a
 		}
@@ -541,18 +583,25 @@ func suitesOf(file string) []suite {
 // run runs the suite in a copy of the repository.
 func (s suite) run(dir string, timeout time.Duration) (out string, err error) {
 	args := []string{"test", "-count=1", "-short", "-failfast", "-timeout=" + timeout.String()}
-	if s.arch == "arm64" && runtime.GOARCH != "arm64" {
+	require := ""
+	switch {
+	case s.arch == runtime.GOARCH:
+	case s.arch == "arm64":
 		args = append(args, "-exec=qemu-aarch64")
+	case s.arch == "riscv64": // with a gate that is closed the generic kernel would pass
+		args = append(args, "-exec=qemu-riscv64 -cpu rv64,v=true,vext_spec=v1.0",
+			"-skip=Checkpoint|Option")
+		require = "rvv"
 	}
 	c := exec.Command("go", append(args, s.pkg)...)
 	c.Dir = filepath.Join(dir, s.module)
-	c.Env = append(os.Environ(), "GOWORK=off", "GOARCH="+s.arch)
+	c.Env = append(os.Environ(), "GOWORK=off", "GOARCH="+s.arch, "ADAM_TEST_REQUIRE="+require)
 	b, err := c.CombinedOutput()
 	return string(b), err
 }
 
 var failure = regexp.MustCompile(
-	`(?m)^--- FAIL: (\w+)|^(?:SIG\w+|fatal error|panic): .*|^unexpected fault address`)
+	`(?m)^--- FAIL: (\w+)|^(?:SIG\w+|fatal error|panic|FAIL): .*|^unexpected fault address`)
 
 // run returns the tests that caught the mutation, or how they died; "" if none did. The tests may
 // take some times as long as without it.
@@ -569,7 +618,7 @@ func (j job) run(dir string, took map[suite]time.Duration) string {
 		}
 		var names []string
 		for _, m := range failure.FindAllStringSubmatch(out, -1) {
-			names = append(names, cmp.Or(m[1], "crash ("+m[0]+")"))
+			names = append(names, cmp.Or(m[1], "("+m[0]+")"))
 		}
 		if len(names) == 0 {
 			fmt.Print(out) // it was not built
@@ -619,7 +668,7 @@ func tryAll(jobs []job, limit time.Duration) bool {
 	for _, j := range jobs {
 		suites = append(suites, j.suites...)
 	}
-	slices.SortFunc(suites, func(a, b suite) int { // arm64 takes longest
+	slices.SortFunc(suites, func(a, b suite) int { // emulators take longest
 		return cmp.Or(-cmp.Compare(a.arch, b.arch), cmp.Compare(a.module+a.pkg, b.module+b.pkg))
 	})
 	var done, caught atomic.Int64
