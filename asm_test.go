@@ -32,7 +32,7 @@ var (
 	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
 	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*NOSPLIT,\s*\$(\d+)-\d+$`)
 	// Of the package's own macros; the others are the toolchain's.
-	includeRE = regexp.MustCompile(`^#include "(\w+_(?:amd64|arm64)\.h)"$`)
+	includeRE = regexp.MustCompile(`^#include "(\w+_(?:amd64|arm64|riscv64)\.h)"$`)
 	wordRE    = regexp.MustCompile(`\b[A-Za-z_]\w*`)
 )
 
