@@ -127,6 +127,10 @@ func TestKindsErrors(t *testing.T) {
 		"one memory": {func(g *Group) {
 			g.Tables[0].Grad, g.Tables[0].Value = nil, g.Params[0].Value[1:]
 		}, ErrOverlap, `"c"`},
+		"upper half of float64": {func(g *Group) {
+			g.Params64[0].Value = make([]float64, 35)[:20]
+			g.Params64[0].Grad = g.Params64[0].Value[15:35]
+		}, ErrOverlap, `Value of "b"`},
 		"one State": {func(g *Group) {
 			g.Tables[0].State = NewState(10, Default())
 			g.Params[0].State = g.Tables[0].State

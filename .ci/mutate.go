@@ -360,7 +360,7 @@ var mutations = []struct {
 		{"a.from < a.to && i < len(s)", "i < len(s)"},
 		{"zero && now != t.place", "false"},
 		{"!moved && t.now() == t.place", "t.now() == t.place"},
-		{"i == 0 && zero", "zero"},
+		{"i == 0 && zero", "i >= 0 && zero"},
 		{"unsafe.Sizeof(*new(E))", "4"},
 		{"if moved {\n\t\to.written", "if true {\n\t\to.written"},
 	}},
