@@ -366,14 +366,19 @@ func TestKindsMove(t *testing.T) {
 	assert.EqualValues(t, 2, table.T)
 	assert.NotZero(t, table.M[30])
 
-	for what, f := range map[string]func() error{
-		"Grow of float64":    func() error { return o.Grow("b", make([]float32, 50), nil) },
-		"Grow64 of float32":  func() error { return o.Grow64("c", make([]float64, 60), nil) },
-		"Add64 to no group":  func() error { return o.Add64(2, Param64{}) },
-		"name that is there": func() error { return o.AddTables(0, Table{Name: "b", Width: 1}) },
+	for part, f := range map[string]func() error{
+		`"b" has no elements of type float32`: func() error {
+			return o.Grow("b", make([]float32, 50), nil)
+		},
+		`"c" has no elements of type float64`: func() error {
+			return o.Grow64("c", make([]float64, 60), nil)
+		},
+		"there is no Groups[2]": func() error { return o.Add64(2, Param64{}) },
+		`name "b" is not unique`: func() error {
+			return o.AddTables(0, Table{Name: "b", Width: 1})
+		},
 	} {
-		unchangedBy(t, o, ErrParams, f)
-		_ = what
+		unchangedBy(t, o, ErrParams, f, part)
 	}
 	unchangedBy(t, o, ErrLength, func() error { return o.Grow("c", make([]float32, 34), nil) },
 		`"c": Width 3`)
