@@ -69,38 +69,23 @@ func TestGuardPages(t *testing.T) {
 
 // As TestGuardPages: both slices against an inaccessible page, at either end.
 func TestSmallKernelsGuardPages(t *testing.T) {
-	for _, atEnd := range []bool{true, false} {
-		a, b := guarded(t, operands.Longest, atEnd), guarded(t, operands.Longest, atEnd)
-		eachKernel(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(1, 1))
-			for _, k := range smallKernels {
-				for n := range operands.Longest + 1 {
-					o := operands.New(r, n, [5]int{}, operands.Normal)
-					want := o.Clone([5]int{})
-					from := 0
-					if atEnd {
-						from = operands.Longest - n
-					}
-					copy(a[from:], o.P)
-					copy(b[from:], o.G)
-					o.P, o.G = a[from:from+n], b[from:from+n]
-					compareSmall(t, o, want, k, 0.25)
-				}
-			}
-		})
-	}
+	guardSmall(t, smallKernels, guarded, operands.Normal)
 }
 
-// As TestSmallKernelsGuardPages, of float64.
 func TestSmallKernelsGuardPages64(t *testing.T) {
+	guardSmall(t, smallKernels64, guarded64, operands.Normal64)
+}
+
+func guardSmall[F operands.Float](t *testing.T, kernels []smallKernel[F],
+	guarded func(t *testing.T, n int, atEnd bool) []F, draw func(r *rand.Rand) F) {
 	const most = operands.Longest
 	for _, atEnd := range []bool{true, false} {
-		a, b := guarded64(t, most, atEnd), guarded64(t, most, atEnd)
+		a, b := guarded(t, most, atEnd), guarded(t, most, atEnd)
 		eachKernel(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 1))
-			for _, k := range smallKernels64 {
+			for _, k := range kernels {
 				for n := range most + 1 {
-					o := operands.New(r, n, [5]int{}, operands.Normal64)
+					o := operands.New(r, n, [5]int{}, draw)
 					want := o.Clone([5]int{})
 					from := 0
 					if atEnd {

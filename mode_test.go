@@ -193,31 +193,16 @@ func TestModeOfStep64(t *testing.T) {
 	})
 }
 
-func TestModeOfSmallKernels(t *testing.T) {
-	eachMode(t, func(t *testing.T, m floatModeCase) {
-		r := rand.New(rand.NewPCG(4, 9))
-		for _, n := range lengths {
-			for _, k := range smallKernels {
-				a, b := tiny(r, n), tiny(r, n)
-				expected := slices.Clone(a)
-				want := k.run(expected, b, 0.7)
-				var got float64
-				left := in(m.register, func() { got = k.run(a, b, 0.7) })
-				require.Equal(t, m.register, left, "%s in %s: the mode afterwards", k.name, m.words)
-				require.Equal(t, math.Float64bits(want), math.Float64bits(got),
-					"%s of %d elements in %s", k.name, n, m.words)
-				sameBits(t, expected, a, k.name, " in ", m.words)
-			}
-		}
-	})
-}
+func TestModeOfSmallKernels(t *testing.T)   { modeOfSmall(t, smallKernels, tiny) }
+func TestModeOfSmallKernels64(t *testing.T) { modeOfSmall(t, smallKernels64, tiny64) }
 
-func TestModeOfSmallKernels64(t *testing.T) {
+func modeOfSmall[F operands.Float](t *testing.T, kernels []smallKernel[F],
+	draw func(r *rand.Rand, n int) []F) {
 	eachMode(t, func(t *testing.T, m floatModeCase) {
 		r := rand.New(rand.NewPCG(4, 9))
 		for _, n := range lengths {
-			for _, k := range smallKernels64 {
-				a, b := tiny64(r, n), tiny64(r, n)
+			for _, k := range kernels {
+				a, b := draw(r, n), draw(r, n)
 				expected := slices.Clone(a)
 				want := k.run(expected, b, 0.7)
 				var got float64

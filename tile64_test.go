@@ -10,49 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-var smallKernels64 = []smallKernel[float64]{
-	{"sumSquares64", func(_, b []float64, _ float64) float64 { return sumSquares64(b) },
-		func(_, b []float64, _ float64) float64 {
-			var sums [32]float64
-			for i, x := range b {
-				square := float64(x * x)
-				sums[i%32] = float64(sums[i%32] + square)
-			}
-			for _, half := range []int{16, 8, 4, 2, 1} {
-				for i := range half {
-					sums[i] += sums[i+half]
-				}
-			}
-			return sums[0]
-		}},
-	{"clamp64", func(a, b []float64, c float64) float64 { clampTile64(a, b, c, 1.5); return 0 },
-		func(a, b []float64, c float64) float64 {
-			for i, x := range b {
-				switch y := float64(c * x); {
-				case y > 1.5:
-					a[i] = 1.5
-				case y < -1.5:
-					a[i] = -1.5
-				default:
-					a[i] = y // NaN too
-				}
-			}
-			return 0
-		}},
-	{"average64", func(a, b []float64, c float64) float64 { averageTile64(a, b, c); return 0 },
-		func(a, b []float64, c float64) float64 {
-			for i, x := range a {
-				d := float64(b[i] - x)
-				d = float64(c * d)
-				a[i] = float64(x + d)
-				if math.Abs(a[i]) < 0x1p-1022 {
-					a[i] = 0
-				}
-			}
-			return 0
-		}},
-}
-
 func TestSmallKernels64(t *testing.T) {
 	sizes := []int{1000, tile64 - 1, tile64, tile64 + 1}
 	for n := range 201 {

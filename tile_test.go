@@ -18,46 +18,52 @@ type smallKernel[F operands.Float] struct {
 	run, reference func(a, b []F, c F) float64
 }
 
-var smallKernels = []smallKernel[float32]{
-	{"sumSquares", func(_, b []float32, _ float32) float64 { return sumSquares(b) },
-		func(_, b []float32, _ float32) float64 {
-			var sums [32]float64
-			for i, x := range b {
-				sums[i%32] += float64(x) * float64(x)
-			}
-			for _, half := range []int{16, 8, 4, 2, 1} {
-				for i := range half {
-					sums[i] += sums[i+half]
+var (
+	smallKernels   = small("", sumSquares, clampTile, averageTile)
+	smallKernels64 = small("64", sumSquares64, clampTile64, averageTile64)
+)
+
+func small[F operands.Float](suffix string, squares func([]F) float64,
+	clamp func(d, g []F, s, limit F), average func(e, p []F, c F)) []smallKernel[F] {
+	return []smallKernel[F]{
+		{"sumSquares" + suffix, func(_, b []F, _ F) float64 { return squares(b) },
+			func(_, b []F, _ F) float64 {
+				var sums [32]float64
+				for i, x := range b {
+					square := float64(float64(x) * float64(x))
+					sums[i%32] += square
 				}
-			}
-			return sums[0]
-		}},
-	{"clamp", func(a, b []float32, c float32) float64 { clampTile(a, b, c, 1.5); return 0 },
-		func(a, b []float32, c float32) float64 {
-			for i, x := range b {
-				switch y := float32(c * x); {
-				case y > 1.5:
-					a[i] = 1.5
-				case y < -1.5:
-					a[i] = -1.5
-				default:
-					a[i] = y // NaN too
+				for _, half := range []int{16, 8, 4, 2, 1} {
+					for i := range half {
+						sums[i] += sums[i+half]
+					}
 				}
-			}
-			return 0
-		}},
-	{"average", func(a, b []float32, c float32) float64 { averageTile(a, b, c); return 0 },
-		func(a, b []float32, c float32) float64 {
-			for i, x := range a {
-				d := float32(b[i] - x)
-				d = float32(c * d)
-				a[i] = float32(x + d)
-				if math.Abs(float64(a[i])) < 0x1p-126 {
-					a[i] = 0
+				return sums[0]
+			}},
+		{"clamp" + suffix, func(a, b []F, c F) float64 { clamp(a, b, c, 1.5); return 0 },
+			func(a, b []F, c F) float64 {
+				for i, x := range b {
+					switch y := F(c * x); {
+					case y > 1.5:
+						a[i] = 1.5
+					case y < -1.5:
+						a[i] = -1.5
+					default:
+						a[i] = y // NaN too
+					}
 				}
-			}
-			return 0
-		}},
+				return 0
+			}},
+		{"average" + suffix, func(a, b []F, c F) float64 { average(a, b, c); return 0 },
+			func(a, b []F, c F) float64 {
+				for i, x := range a {
+					d := F(b[i] - x)
+					d = F(c * d)
+					a[i] = flush(F(x+d), true)
+				}
+				return 0
+			}},
+	}
 }
 
 func compareSmall[F operands.Float](t *testing.T, o, want *operands.Of[F], k smallKernel[F], c F) {
