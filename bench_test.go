@@ -28,9 +28,8 @@ func sizeName(n int) string {
 // BenchmarkStep measures State.Step on each kernel, and in the same run
 //
 //   - kernel=plain, the loop that Go programs write today;
-//   - ceiling=traffic or ceiling=prefetched-traffic, whichever is faster, and
-//     ceiling=arithmetic: the slower of the two is what the machine can do at most
-//     (internal/roofline).
+//   - ceiling=traffic, in the fastest of several ways, and ceiling=arithmetic: the slower of the
+//     two is what the machine can do at most (internal/roofline).
 //
 // A step moves 28 bytes an element: it reads p, g, M and V and writes p, M and V.
 func BenchmarkStep(b *testing.B) {
@@ -53,20 +52,15 @@ func BenchmarkStep(b *testing.B) {
 				float32(c.Eps), float32(c.WeightDecay))
 		}
 	})
-	for _, name := range Kernels() {
-		bench(b, "ceiling=traffic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
+	for _, way := range roofline.Ways(Kernels()) {
+		bench(b, fmt.Sprint("ceiling=traffic/", way), func(b *testing.B, p, g []float32, s *State) {
 			b.ResetTimer()
 			for range b.N {
-				roofline.Traffic(name, p, g, s.M, s.V)
+				way.Traffic(p, g, s.M, s.V)
 			}
 		})
-		bench(b, "ceiling=prefetched-traffic/kernel="+name,
-			func(b *testing.B, p, g []float32, s *State) {
-				b.ResetTimer()
-				for range b.N {
-					roofline.TrafficPrefetched(name, p, g, s.M, s.V)
-				}
-			})
+	}
+	for _, name := range Kernels() {
 		bench(b, "ceiling=arithmetic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
 			b.ResetTimer()
 			for range b.N {
@@ -99,21 +93,16 @@ func BenchmarkStep64(b *testing.B) {
 			plain.Step64(p, g, s.M, s.V, i+1, c.LR, c.Beta1, c.Beta2, c.Eps, c.WeightDecay)
 		}
 	})
+	for _, way := range roofline.Ways(Kernels()) {
+		bench64(b, fmt.Sprint("ceiling=traffic/", way),
+			func(b *testing.B, p, g []float64, s *State64) {
+				b.ResetTimer()
+				for range b.N {
+					way.Traffic(words(p), words(g), words(s.M), words(s.V))
+				}
+			})
+	}
 	for _, name := range Kernels() {
-		bench64(b, "ceiling=traffic/kernel="+name,
-			func(b *testing.B, p, g []float64, s *State64) {
-				b.ResetTimer()
-				for range b.N {
-					roofline.Traffic(name, words(p), words(g), words(s.M), words(s.V))
-				}
-			})
-		bench64(b, "ceiling=prefetched-traffic/kernel="+name,
-			func(b *testing.B, p, g []float64, s *State64) {
-				b.ResetTimer()
-				for range b.N {
-					roofline.TrafficPrefetched(name, words(p), words(g), words(s.M), words(s.V))
-				}
-			})
 		bench64(b, "ceiling=arithmetic/kernel="+name,
 			func(b *testing.B, p, g []float64, s *State64) {
 				b.ResetTimer()

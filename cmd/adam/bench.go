@@ -39,8 +39,9 @@ the memory traffic of the step, or its divisions and square roots, whichever is 
 
 // orAll makes a plan that names nothing one of everything.
 func orAll(p *measure.Plan) {
-	if p.Sizes == nil && p.Models == nil && p.Sizes64 == nil {
+	if p.Sizes == nil && p.Models == nil && p.Sizes64 == nil && p.Firsts == nil {
 		p.Sizes, p.Models, p.Sizes64 = measure.Sizes, models.All, measure.Sizes64
+		p.Firsts = measure.Firsts
 	}
 }
 
@@ -61,9 +62,11 @@ func planFlags(flags *flag.FlagSet) *measure.Plan {
 		measure.ParseSize)
 	list(flags, "sizes64", "measure these `NUMBERS` of elements of float64", &p.Sizes64,
 		measure.ParseSize)
+	list(flags, "first", "measure the first step after scalar code at these `NUMBERS` of elements",
+		&p.Firsts, measure.ParseSize)
 	keys := modelKeys()
 	list(flags, "models", "measure these `MODELS`, of "+strings.Join(keys, ", ")+
-		"; with -sizes, -sizes64 or -models, nothing but those is measured", &p.Models,
+		"; with -sizes, -sizes64, -first or -models, nothing but those is measured", &p.Models,
 		func(key string) (models.Model, error) {
 			i := slices.Index(keys, key)
 			if i < 0 {

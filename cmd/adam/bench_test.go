@@ -35,7 +35,7 @@ func TestBenchFlags(t *testing.T) {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	plan := planFlags(flags)
 	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != time.Minute ||
-		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil {
+		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil || plan.Firsts != nil {
 		t.Errorf("without flags: %+v", plan)
 	}
 	one := measure.Plan{Sizes64: []int{5}}
@@ -46,14 +46,14 @@ func TestBenchFlags(t *testing.T) {
 	var all measure.Plan
 	orAll(&all)
 	if !slices.Equal(all.Sizes, measure.Sizes) || len(all.Models) != len(models.All) ||
-		!slices.Equal(all.Sizes64, measure.Sizes64) {
+		!slices.Equal(all.Sizes64, measure.Sizes64) || !slices.Equal(all.Firsts, measure.Firsts) {
 		t.Errorf("everything: %+v", all)
 	}
 	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp " +
-		"-sizes64 64Mi -time 1s"))
+		"-sizes64 64Mi -first 5Ki -time 1s"))
 	if err != nil || !slices.Equal(plan.Kernels, []string{"generic"}) || plan.Time != time.Second ||
 		!slices.Equal(plan.Sizes, []int{3, 16 << 10}) ||
-		!slices.Equal(plan.Sizes64, []int{64 << 20}) ||
+		!slices.Equal(plan.Sizes64, []int{64 << 20}) || !slices.Equal(plan.Firsts, []int{5 << 10}) ||
 		len(plan.Models) != 2 || plan.Models[0].Key != "gpt2" || plan.Models[1].Key != "mlp" {
 		t.Errorf("%v, %+v", err, plan)
 	}

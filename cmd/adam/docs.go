@@ -41,9 +41,16 @@ func generate(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	predictions, err := os.ReadFile(filepath.Join(dir, bench, "predictions.md"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	var appendix []byte
+	for _, name := range []string{"others.md", "predictions.md"} {
+		text, err := os.ReadFile(filepath.Join(dir, bench, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if len(appendix) > 0 && len(text) > 0 {
+			appendix = append(appendix, '\n')
+		}
+		appendix = append(appendix, text...)
 	}
 	files := map[string][]byte{}
 	charts := map[*result.Result]string{}
@@ -60,7 +67,7 @@ func generate(dir string) (map[string][]byte, error) {
 		charts[r] = "../" + bench + "/" + name
 	}
 	page, err := result.Page(results, func(r *result.Result) string { return charts[r] },
-		string(predictions))
+		string(appendix))
 	files[filepath.Join("docs", "BENCHMARKS.md")] = []byte(page)
 	return files, err
 }

@@ -6,31 +6,67 @@ package roofline
 import (
 	"math"
 	"slices"
+	"strconv"
 	"unsafe"
 )
 
 // Block is the number of elements that both ceilings work in; they leave out the remainder.
 const Block = 16
 
+// A Way is a way to make the memory accesses of a step, which no other is the best of everywhere:
+// narrow vectors or wide ones, with prefetching or without. The ceiling is the fastest.
+type Way struct {
+	bits int // of a vector, 0: an element at a time
+	ahead
+}
+
+// ahead are the distances of prefetching in bytes: into the L1 cache and into L2. 0: none.
+type ahead struct{ l1, l2 int }
+
+// Ways returns those of the named kernels of package adam: each width without prefetching, with
+// each distance at which a kernel prefetches on any CPU, and with others that can be faster.
+func Ways(kernels []string) []Way {
+	var list []Way
+	for _, k := range kernels {
+		w := Way{bits: widths[k]}
+		if slices.Contains(list, w) {
+			continue
+		}
+		list = append(list, w)
+		for _, w.ahead = range distances {
+			if w.bits > 0 {
+				list = append(list, w)
+			}
+		}
+	}
+	return list
+}
+
+// String is such as "512+320": vectors of 512 bits, prefetched 320 bytes ahead.
+func (w Way) String() string {
+	if w.bits == 0 {
+		return "words"
+	}
+	text := strconv.Itoa(w.bits)
+	for _, bytes := range []int{w.l1, w.l2} {
+		if bytes > 0 {
+			text += "+" + strconv.Itoa(bytes)
+		}
+	}
+	return text
+}
+
 // Traffic makes the memory accesses of a step with as little arithmetic as there can be: it reads
-// g, p, m and v once and writes p, m and v, in vectors as wide as those of the named kernel of
-// package adam. What it computes is an exclusive or with g: called twice, it restores the slices,
-// and it makes no subnormal that would slow it down. The slices must be of one length.
-//
-// The ceiling is the faster of Traffic and [TrafficPrefetched].
-func Traffic(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, false) }
-
-// TrafficPrefetched is Traffic with prefetch instructions: slower in the caches, faster out of
-// them. The ceilings of the kernels "generic" and "neon" have none.
-func TrafficPrefetched(kernel string, p, g, m, v []float32) { xor(kernel, p, g, m, v, true) }
-
-func xor(kernel string, p, g, m, v []float32, prefetch bool) {
+// g, p, m and v once and writes p, m and v. What it computes is an exclusive or with g: called
+// twice, it restores the slices, and it makes no subnormal that would slow it down. The slices must
+// be of one length.
+func (w Way) Traffic(p, g, m, v []float32) {
 	n := len(p) &^ (Block - 1)
 	if n == 0 || len(g) != len(p) || len(m) != len(p) || len(v) != len(p) {
 		return
 	}
-	if slices.Contains(assembled, kernel) {
-		traffic(kernel, &p[0], &g[0], &m[0], &v[0], n, prefetch)
+	if w.bits > 0 {
+		w.traffic(&p[0], &g[0], &m[0], &v[0], n)
 		return
 	}
 	pu, mu, vu := bits(p), bits(m), bits(v)
@@ -48,37 +84,45 @@ func bits(s []float32) []uint32 { return unsafe.Slice((*uint32)(unsafe.Pointer(&
 // but to keep the compiler from leaving the work out.
 func Arithmetic(kernel string, n int) float32 {
 	n &^= Block - 1
-	if slices.Contains(assembled, kernel) {
+	if widths[kernel] > 0 {
 		arithmetic(kernel, n)
 		return 0
 	}
-	var r0, r1 float32
-	a, b := float32(1.2345678e-6), float32(1.2345678e-3)
-	for i := 0; i < n; i += 2 {
-		// Two of each in a turn, on values that the compiler cannot take out of the loop.
-		u, w := math.Float32bits(a), math.Float32bits(b)
-		a0, b0 := math.Float32frombits(u+uint32(i)), math.Float32frombits(w+uint32(i))
-		a1, b1 := math.Float32frombits(u-uint32(i)), math.Float32frombits(w-uint32(i))
-		r0 = float32(math.Sqrt(float64(a0))) + a1/b1
-		r1 = float32(math.Sqrt(float64(a1))) + b0/a0
-	}
-	return r0 + r1
+	return roots(&values, n)
 }
 
 // Arithmetic64 is Arithmetic of float64.
 func Arithmetic64(kernel string, n int) float64 {
 	n &^= Block - 1
-	if slices.Contains(assembled, kernel) {
+	if widths[kernel] > 0 {
 		arithmetic64(kernel, n)
 		return 0
 	}
-	var r0, r1 float64
-	u, w := math.Float64bits(1.2345678e-6), math.Float64bits(1.2345678e-3)
-	for i := 0; i < n; i += 2 {
-		a0, b0 := math.Float64frombits(u+uint64(i)), math.Float64frombits(w+uint64(i))
-		a1, b1 := math.Float64frombits(u-uint64(i)), math.Float64frombits(w-uint64(i))
-		r0 = math.Sqrt(a0) + a1/b1
-		r1 = math.Sqrt(a1) + b0/a0
+	return roots(&values64, n)
+}
+
+// values are some as they occur in training: of v, and as many of m.
+var (
+	values   [2][Block]float32
+	values64 [2][Block]float64
+)
+
+func init() {
+	for i := range Block {
+		x := 1 + float64(i)/Block
+		values[0][i], values[1][i] = float32(1.2e-6*x), float32(1.2e-3/x)
+		values64[0][i], values64[1][i] = 1.2e-6*x, 1.2e-3/x
 	}
-	return r0 + r1
+}
+
+// roots makes n square roots and divisions, Block at a time. The additions take less time.
+func roots[F float32 | float64](values *[2][Block]F, n int) (sum F) {
+	var sum0, sum1 F
+	for ; n > 0; n -= Block {
+		for i, v := range &values[0] {
+			sum0 += F(math.Sqrt(float64(v)))
+			sum1 += values[1][i] / v
+		}
+	}
+	return sum0 + sum1
 }

@@ -2,19 +2,23 @@
 
 package roofline
 
-// The kernels of package adam with a ceiling in assembly. avx512vl has that of its width, AVX2's.
-var assembled = []string{"avx512", "avx512vl", "avx2"}
+// widths are the bits of a vector of the kernels of package adam with ceilings in assembly.
+var widths = map[string]int{"avx512": 512, "avx512vl": 256, "avx2": 256}
 
-func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {
-	if kernel == "avx512" {
-		trafficAVX512(p, g, m, v, n, prefetch)
+// distances are those of the kernels, 320 or 1024 bytes, and one with which this loop is up to 4 %
+// faster on Zen 4, between the caches and the memory.
+var distances = []ahead{{320, 0}, {1024, 0}, {320, 1024}}
+
+func (w Way) traffic(p, g, m, v *float32, n int) {
+	if w.bits == 512 {
+		trafficAVX512(p, g, m, v, n, w.l1, w.l2)
 	} else {
-		trafficAVX2(p, g, m, v, n, prefetch)
+		trafficAVX2(p, g, m, v, n, w.l1, w.l2)
 	}
 }
 
 func arithmetic(kernel string, n int) {
-	if kernel == "avx512" {
+	if widths[kernel] == 512 {
 		arithmeticAVX512(n)
 	} else {
 		arithmeticAVX2(n)
@@ -22,7 +26,7 @@ func arithmetic(kernel string, n int) {
 }
 
 func arithmetic64(kernel string, n int) {
-	if kernel == "avx512" {
+	if widths[kernel] == 512 {
 		arithmetic64AVX512(n)
 	} else {
 		arithmetic64AVX2(n)
@@ -30,10 +34,10 @@ func arithmetic64(kernel string, n int) {
 }
 
 //go:noescape
-func trafficAVX512(p, grad, m, v *float32, n int, prefetch bool)
+func trafficAVX512(p, grad, m, v *float32, n, l1, l2 int)
 
 //go:noescape
-func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
+func trafficAVX2(p, grad, m, v *float32, n, l1, l2 int)
 
 func arithmeticAVX512(n int)
 func arithmeticAVX2(n int)

@@ -3,42 +3,60 @@
 #include "textflag.h"
 
 #define LOAD_ARGS \
-	MOVQ p+0(FP), DI     \
-	MOVQ grad+8(FP), SI  \
-	MOVQ m+16(FP), DX    \
-	MOVQ v+24(FP), R8    \
-	MOVQ n+32(FP), R10   \
+	MOVQ p+0(FP), DI    \
+	MOVQ grad+8(FP), SI \
+	MOVQ m+16(FP), DX   \
+	MOVQ v+24(FP), R8   \
+	MOVQ n+32(FP), R10  \
+	MOVQ l1+40(FP), R11 \
+	MOVQ l2+48(FP), R12 \
 	XORL BX, BX
 
-// Into L2 and then into L1, at the distances that proved best for this loop on Zen 4.
-#define AHEAD(base) \
-	PREFETCHT1 1024(base)(BX*4) \
-	PREFETCHT0 320(base)(BX*4)
+// R11 bytes beyond element BX into L1, and R12 bytes beyond it into L2.
+#define AHEAD1 \
+	LEAQ (R11)(BX*4), R9  \
+	PREFETCHT0 (SI)(R9*1) \
+	PREFETCHT0 (DI)(R9*1) \
+	PREFETCHT0 (DX)(R9*1) \
+	PREFETCHT0 (R8)(R9*1)
 
-#define NOAHEAD(base)
+#define AHEAD2 \
+	LEAQ (R12)(BX*4), R9  \
+	PREFETCHT1 (SI)(R9*1) \
+	PREFETCHT1 (DI)(R9*1) \
+	PREFETCHT1 (DX)(R9*1) \
+	PREFETCHT1 (R8)(R9*1) \
+	AHEAD1
+
+#define NOAHEAD
 
 // p, m and v = themselves xor grad, one vector at offset k after element BX.
-#define XOR(XORI, k, A, B, C, D) \
+#define LOAD(XORI, k, A, B, C, D) \
 	VMOVUPS k(SI)(BX*4), A    \
 	XORI    k(DI)(BX*4), A, B \
 	XORI    k(DX)(BX*4), A, C \
-	XORI    k(R8)(BX*4), A, D \
-	VMOVUPS B, k(DI)(BX*4)    \
-	VMOVUPS C, k(DX)(BX*4)    \
+	XORI    k(R8)(BX*4), A, D
+
+#define STORE(k, B, C, D) \
+	VMOVUPS B, k(DI)(BX*4) \
+	VMOVUPS C, k(DX)(BX*4) \
 	VMOVUPS D, k(R8)(BX*4)
 
-#define XOR512 XOR(VPXORD, 0, Z0, Z1, Z2, Z3)
-#define XOR256 \
-	XOR(VPXOR, 0, Y0, Y1, Y2, Y3) \
-	XOR(VPXOR, 32, Y0, Y1, Y2, Y3)
+#define XOR512 \
+	LOAD(VPXORD, 0, Z0, Z1, Z2, Z3) \
+	STORE(0, Z1, Z2, Z3)
 
+// Loads before stores: on Zen 4 up to 4 % faster beyond the caches than vector after vector.
+#define XOR256 \
+	LOAD(VPXOR, 0, Y0, Y1, Y2, Y3)  \
+	LOAD(VPXOR, 32, Y4, Y5, Y6, Y7) \
+	STORE(0, Y1, Y2, Y3)            \
+	STORE(32, Y5, Y6, Y7)
+
+// Without PCALIGN: with it the assembler of Go 1.26 does not find an end here.
 #define TRAFFIC(loop, VAHEAD, VXOR) \
-	PCALIGN $64 \
 loop: \
-	VAHEAD(SI) \
-	VAHEAD(DI) \
-	VAHEAD(DX) \
-	VAHEAD(R8) \
+	VAHEAD \
 	VXOR \
 	ADDQ $16, BX \
 	CMPQ BX, R10 \
@@ -46,23 +64,31 @@ loop: \
 	VZEROUPPER \
 	RET
 
-// func trafficAVX512(p, grad, m, v *float32, n int, prefetch bool)
-TEXT ·trafficAVX512(SB), NOSPLIT, $0-41
+// func trafficAVX512(p, grad, m, v *float32, n, l1, l2 int)
+TEXT ·trafficAVX512(SB), NOSPLIT, $0-56
 	LOAD_ARGS
-	CMPB prefetch+40(FP), $0
-	JNE  ahead
+	TESTQ R12, R12
+	JNE   two
+	TESTQ R11, R11
+	JNE   one
 	TRAFFIC(loop, NOAHEAD, XOR512)
-ahead:
-	TRAFFIC(loopahead, AHEAD, XOR512)
+one:
+	TRAFFIC(loop1, AHEAD1, XOR512)
+two:
+	TRAFFIC(loop2, AHEAD2, XOR512)
 
-// func trafficAVX2(p, grad, m, v *float32, n int, prefetch bool)
-TEXT ·trafficAVX2(SB), NOSPLIT, $0-41
+// func trafficAVX2(p, grad, m, v *float32, n, l1, l2 int)
+TEXT ·trafficAVX2(SB), NOSPLIT, $0-56
 	LOAD_ARGS
-	CMPB prefetch+40(FP), $0
-	JNE  ahead
+	TESTQ R12, R12
+	JNE   two
+	TESTQ R11, R11
+	JNE   one
 	TRAFFIC(loop, NOAHEAD, XOR256)
-ahead:
-	TRAFFIC(loopahead, AHEAD, XOR256)
+one:
+	TRAFFIC(loop1, AHEAD1, XOR256)
+two:
+	TRAFFIC(loop2, AHEAD2, XOR256)
 
 // func arithmeticAVX512(n int)
 TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8

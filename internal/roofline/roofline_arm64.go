@@ -2,11 +2,13 @@
 
 package roofline
 
-// The kernels of package adam with a ceiling in assembly.
-var assembled = []string{"neon"}
+// widths are the bits of a vector of the kernels of package adam with ceilings in assembly.
+var widths = map[string]int{"neon": 128}
 
 // The kernel has no prefetch instructions.
-func traffic(_ string, p, g, m, v *float32, n int, _ bool) { trafficNEON(p, g, m, v, n) }
+var distances []ahead
+
+func (Way) traffic(p, g, m, v *float32, n int) { trafficNEON(p, g, m, v, n) }
 
 func arithmetic(_ string, n int)   { arithmeticNEON(n) }
 func arithmetic64(_ string, n int) { arithmetic64NEON(n) }

@@ -3,8 +3,11 @@
 package roofline
 
 // No ceiling in assembly: that of the generic kernel is in roofline.go.
-var assembled []string
+var (
+	widths    map[string]int
+	distances []ahead
+)
 
-func traffic(kernel string, p, g, m, v *float32, n int, prefetch bool) {}
-func arithmetic(kernel string, n int)                                  {}
-func arithmetic64(kernel string, n int)                                {}
+func (Way) traffic(p, g, m, v *float32, n int) {}
+func arithmetic(kernel string, n int)          {}
+func arithmetic64(kernel string, n int)        {}

@@ -2,4 +2,9 @@
 
 package roofline
 
-func runnable() []string { return append(assembled[:len(assembled):len(assembled)], "generic") }
+import (
+	"maps"
+	"slices"
+)
+
+func runnable() []string { return append(slices.Collect(maps.Keys(widths)), "generic") }

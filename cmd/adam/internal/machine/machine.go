@@ -13,6 +13,7 @@ import (
 // CPU is what results are filed under. A zero field is unknown.
 type CPU struct {
 	Name   string `json:"name"`
+	Micro  string `json:"microarchitecture,omitempty"`
 	Family int    `json:"family,omitempty"` // of x86; virtual machines cut names short
 	Model  int    `json:"model,omitempty"`
 	Cores  int    `json:"logical_cores"`
@@ -36,6 +37,7 @@ func This() CPU {
 	}
 	if runtime.GOARCH == "amd64" || runtime.GOARCH == "386" {
 		c.Family, c.Model = id.Family, id.Model
+		c.Micro = microarchitecture(id.VendorString, c.Family, c.Model)
 	}
 	c.complete(os.DirFS("/"))
 	return c
@@ -43,14 +45,29 @@ func This() CPU {
 
 // String names the CPU in a line.
 func (c CPU) String() string {
-	name := c.Name
-	if name == "" {
-		name = "unknown CPU"
+	if c.Family == 0 {
+		return c.Short()
 	}
-	if c.Family != 0 {
-		name += fmt.Sprintf(" (family %d, model %d)", c.Family, c.Model)
+	numbers := fmt.Sprintf("family %d, model %d", c.Family, c.Model)
+	if c.Micro != "" {
+		numbers = c.Micro + ", " + numbers
 	}
-	return name
+	return fmt.Sprintf("%s (%s)", c.name(), numbers)
+}
+
+// Short is String without the numbers.
+func (c CPU) Short() string {
+	if c.Micro == "" {
+		return c.name()
+	}
+	return fmt.Sprintf("%s (%s)", c.name(), c.Micro)
+}
+
+func (c CPU) name() string {
+	if c.Name == "" {
+		return "unknown CPU"
+	}
+	return c.Name
 }
 
 // Caches lists the data caches in a line.
@@ -63,9 +80,10 @@ func (c CPU) Caches() string {
 		Bytes(c.L1D), Bytes(c.L2), Bytes(c.L3), line)
 }
 
-// File is the name of the CPU in letters, digits and dashes, for a file.
+// File is the name of the CPU and of its microarchitecture in letters, digits and dashes, for a
+// file: CPUs of several generations may have one name.
 func (c CPU) File() string {
-	name := strings.NewReplacer("(R)", "", "(TM)", "", "@", "at").Replace(c.Name)
+	name := strings.NewReplacer("(R)", "", "(TM)", "", "@", "at").Replace(c.Name) + " " + c.Micro
 	words := strings.FieldsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.')
 	})

@@ -78,6 +78,11 @@ func TestNames(t *testing.T) {
 			"L1D 32 KiB, L2 1 MiB, L3 22 MiB, line 64 bytes",
 			"Intel-Xeon-Gold-6130-CPU-at-2.10GHz",
 		},
+		{
+			CPU{Name: "AMD EPYC", Micro: "Zen 4", Family: 25, Model: 17},
+			"AMD EPYC (Zen 4, family 25, model 17)",
+			"L1D unknown, L2 unknown, L3 unknown, line unknown", "AMD-EPYC-Zen-4",
+		},
 	} {
 		if got := test.cpu.String(); got != test.name {
 			t.Errorf("String %q, want %q", got, test.name)
@@ -87,6 +92,25 @@ func TestNames(t *testing.T) {
 		}
 		if got := test.cpu.File(); !strings.HasPrefix(got, test.prefix) {
 			t.Errorf("File %q, want %q", got, test.prefix)
+		}
+	}
+}
+
+func TestMicroarchitecture(t *testing.T) {
+	for _, test := range []struct {
+		vendor        string
+		family, model int
+		want          string
+	}{
+		{amd, 25, 17, "Zen 4"}, {amd, 25, 0x61, "Zen 4"}, {amd, 25, 1, "Zen 3"},
+		{amd, 25, 0x50, "Zen 3"}, {amd, 26, 2, "Zen 5"}, {amd, 26, 0x44, "Zen 5"},
+		{amd, 23, 0x31, "Zen 2"}, {amd, 23, 1, "Zen"}, {amd, 21, 2, ""}, {amd, 26, 0x90, ""},
+		{hygon, 24, 1, "Zen"}, {intel, 6, 106, "Ice Lake"}, {intel, 6, 85, "Skylake-SP"},
+		{intel, 6, 143, "Sapphire Rapids"}, {intel, 6, 255, ""}, {intel, 25, 17, ""}, {"", 0, 0, ""},
+	} {
+		if got := microarchitecture(test.vendor, test.family, test.model); got != test.want {
+			t.Errorf("%s, family %d, model %d: %q, want %q", test.vendor, test.family, test.model,
+				got, test.want)
 		}
 	}
 }

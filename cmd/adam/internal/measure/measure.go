@@ -18,6 +18,7 @@ type Plan struct {
 	Kernels []string
 	Sizes   []int
 	Sizes64 []int // of float64
+	Firsts  []int // for the first step after scalar code
 	Models  []models.Model
 	Time    time.Duration // about, for all together
 	Memory  int64         // available, 0 if unknown
@@ -60,19 +61,40 @@ func (it item) weight() int {
 
 // title is the item's name where sizes of both types may be meant.
 func (it item) title() string {
-	if it.kind == result.Size64 {
+	switch it.kind {
+	case result.Size64:
 		return it.name + " of float64"
+	case result.First:
+		return it.name + " after scalar code"
 	}
 	return it.name
 }
 
 // subjects are what is to be timed on tensors of the item.
 func (it item) subjects(kernels []string) []subject {
-	if it.kind == result.Size64 {
-		return subjects(kernels, makeTensors(it.tensors, double), roofline.Arithmetic64,
-			doubleLoops())
+	list, small := it.on(it.tensors, kernels), it.on([]int{warmElements}, kernels)
+	for i, s := range small {
+		list[i].warm = func() {
+			for start := time.Now(); time.Since(start) < warmUp; {
+				s.run(1)
+			}
+		}
 	}
-	return subjects(kernels, makeTensors(it.tensors, single), roofline.Arithmetic, singleLoops())
+	return list
+}
+
+// warmElements is the size of the tensors on which subjects are warmed up.
+const warmElements = 4 << 10
+
+// on returns the subjects on tensors of the given sizes.
+func (it item) on(sizes []int, kernels []string) []subject {
+	switch it.kind {
+	case result.First:
+		return firsts(kernels, makeTensors(sizes, single))
+	case result.Size64:
+		return subjects(kernels, makeTensors(sizes, double), roofline.Arithmetic64, doubleLoops())
+	}
+	return subjects(kernels, makeTensors(sizes, single), roofline.Arithmetic, singleLoops())
 }
 
 func (p *Plan) items() (fit []item, tooLarge []string) {
@@ -82,6 +104,9 @@ func (p *Plan) items() (fit []item, tooLarge []string) {
 	}
 	for _, m := range p.Models {
 		all = append(all, item{result.Model, m.Name, m.Tensors})
+	}
+	for _, n := range p.Firsts {
+		all = append(all, item{result.First, SizeName(n), []int{n}})
 	}
 	for _, n := range p.Sizes64 {
 		all = append(all, item{result.Size64, SizeName(n), []int{n}})

@@ -60,7 +60,8 @@ func TestItemMemory(t *testing.T) {
 }
 
 // On a clock that only the subjects move: the samples are the cost of a call, whatever it is; the
-// number of rounds follows the time given.
+// number of rounds follows the time given. A run that is a sample of its own is warmed up before
+// each, or what is to come before has its place there.
 func TestRounds(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -76,10 +77,21 @@ func TestRounds(t *testing.T) {
 		{"time left", time.Second, 40 * time.Second, 13},
 	} {
 		var clock time.Duration
+		warmed, befores, firsts := 0, 0, 0
 		list := []subject{
-			{"one", func(times int) { clock += time.Duration(times) * test.cost }, 1, 1},
-			{"two", func(times int) { clock += time.Duration(2*times) * test.cost }, 2, 1},
-			{"rare", func(times int) { clock += time.Duration(times) }, 1, 1 << 20},
+			{series: "one", run: func(times int) { clock += time.Duration(times) * test.cost },
+				calls: 1, every: 1, warm: func() { warmed++ }},
+			{series: "two", run: func(times int) { clock += time.Duration(2*times) * test.cost },
+				calls: 2, every: 1, warm: func() {}},
+			{series: "first", run: func(times int) {
+				if firsts++; times != 1 || befores != firsts {
+					t.Errorf("%s: run %d, %d times, after %d calls of before", test.name, firsts,
+						times, befores)
+				}
+				clock += time.Nanosecond
+			}, calls: 1, every: 1, before: func() { befores++ }},
+			{series: "rare", run: func(times int) { clock += time.Duration(times) }, calls: 1,
+				every: 1 << 20},
 		}
 		last := 0.0
 		samples := rounds(list, test.given, func() time.Duration { return clock },
@@ -89,10 +101,14 @@ func TestRounds(t *testing.T) {
 				}
 				last = done
 			})
-		if len(samples[0]) != test.want || len(samples[1]) != test.want || len(samples[2]) != 1 ||
-			last != 1 {
-			t.Errorf("%s: %d, %d and %d rounds, progress to %v; want %d rounds", test.name,
-				len(samples[0]), len(samples[1]), len(samples[2]), last, test.want)
+		if len(samples[0]) != test.want || len(samples[1]) != test.want ||
+			len(samples[2]) != test.want || len(samples[3]) != 1 || last != 1 {
+			t.Errorf("%s: %d, %d, %d and %d rounds, progress to %v; want %d rounds", test.name,
+				len(samples[0]), len(samples[1]), len(samples[2]), len(samples[3]), last, test.want)
+		}
+		if want := len(samples[0]); test.cost >= atLeast && warmed != want ||
+			test.cost < atLeast && warmed != 0 {
+			t.Errorf("%s: warmed up %d times for %d samples", test.name, warmed, want)
 		}
 		for _, ns := range append(samples[0], samples[1]...) {
 			if ns != float64(test.cost) {
@@ -132,8 +148,8 @@ func trySubjects[F float](t *testing.T, state func(*tensor[F]), roots func(strin
 	loops []loop[F], howMany int) {
 	tensors := makeTensors([]int{100, 3, 70000}, state)
 	list := subjects(adam.Kernels(), tensors, roots, loops)
-	// generic has one less than the others
-	if want := 4*len(adam.Kernels()) - 1 + howMany; len(list) != want {
+	ways := len(roofline.Ways(adam.Kernels()))
+	if want := 2*len(adam.Kernels()) + ways + howMany; len(list) != want {
 		t.Fatalf("%d subjects, want %d", len(list), want)
 	}
 	before := adam.Kernel()
@@ -159,11 +175,12 @@ func trySubjects[F float](t *testing.T, state func(*tensor[F]), roots func(strin
 
 func TestRun(t *testing.T) {
 	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Sizes64: []int{40},
+		Firsts: []int{300},
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
 	doubles := slices.IndexFunc(rows, func(r result.Row) bool { return r.Kind == result.Size64 })
-	if len(rows) != 3*(4+len(plain.SIMD))+4 || doubles != len(rows)-4 || tooLarge != nil ||
+	if len(rows) != 3*(4+len(plain.SIMD))+2+4 || doubles != len(rows)-4 || tooLarge != nil ||
 		last != 1 {
 		t.Fatalf("%d rows, float64 from %d on, left out %v, progress to %v", len(rows), doubles,
 			tooLarge, last)
@@ -171,7 +188,13 @@ func TestRun(t *testing.T) {
 	if r := rows[doubles]; r.Name != "40" || r.Elements != 40 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}
-	if r := rows[2*doubles/3]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
+	for i, series := range []string{selection.Generic, result.AfterCode + selection.Generic} {
+		if r := rows[doubles-2+i]; r.Kind != result.First || r.Name != "300" ||
+			r.Series != series {
+			t.Errorf("row %+v", r)
+		}
+	}
+	if r := rows[2*(doubles-2)/3]; r.Kind != result.Model || r.Name != "M" || r.Elements != 11 ||
 		r.Tensors != 2 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}

@@ -14,6 +14,9 @@ var Sizes = []int{16, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 <<
 // Sizes64 are those of float64.
 var Sizes64 = []int{256, 1 << 10, 16 << 10, 256 << 10, 4 << 20, 64 << 20}
 
+// Firsts are those of the first step after scalar code. Larger ones hide what happens at its start.
+var Firsts = []int{16 << 10, 128 << 10, 1 << 20}
+
 // largest is the largest size accepted, 64 GiB of memory.
 const largest = 4 << 30
 

@@ -3,6 +3,7 @@ package measure
 import (
 	"math/rand/v2"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/fusedadam/adam"
@@ -83,8 +84,8 @@ func doubleLoops() []loop[float64] {
 	}}}
 }
 
-// subjects are the kernels, each followed by its ceilings, and the loops, all on the same tensors.
-// The slow ones have fewer rounds.
+// subjects are the kernels and their arithmetic, the memory traffic, and the loops, all on the same
+// tensors. The slow ones have fewer rounds.
 func subjects[F float](kernels []string, tensors []*tensor[F],
 	roots func(kernel string, n int) F, loops []loop[F]) []subject {
 	var list []subject
@@ -94,31 +95,60 @@ func subjects[F float](kernels []string, tensors []*tensor[F],
 			every = 2
 		}
 		list = append(list,
-			subject{k, func(times int) { step(k, tensors, times) }, 1, every},
+			subject{series: k, run: func(times int) { step(k, tensors, times) }, calls: 1,
+				every: every},
+			subject{series: result.Arithmetic + k,
+				run: func(times int) { arithmetic(k, roots, tensors, times) }, calls: 1,
+				every: every})
+	}
+	for _, w := range roofline.Ways(kernels) {
+		list = append(list, subject{series: result.Traffic + w.String(),
 			// Twice in a run, which restores the data.
-			subject{result.Traffic + k,
-				func(times int) { traffic(k, roofline.Traffic, tensors, 2*times) }, 2, every},
-			subject{result.Arithmetic + k,
-				func(times int) { arithmetic(k, roots, tensors, times) }, 1, every})
-		if k != selection.Generic { // where it is the same
-			list = append(list, subject{result.Prefetched + k,
-				func(times int) { traffic(k, roofline.TrafficPrefetched, tensors, 2*times) }, 2,
-				every})
-		}
+			run: func(times int) { traffic(w, tensors, 2*times) }, calls: 2, every: 1})
 	}
 	for _, l := range loops {
-		every, steps := 1, 0
+		every := 1
 		if l.name == result.Plain {
 			every = 3
 		}
-		list = append(list, subject{l.name, func(times int) {
-			for range times {
-				steps++
-				for _, t := range tensors {
-					l.step(t, steps)
-				}
+		list = append(list, subject{series: l.name, run: l.run(tensors), calls: 1, every: every})
+	}
+	return list
+}
+
+// run makes steps of tensors.
+func (l loop[F]) run(tensors []*tensor[F]) func(times int) {
+	steps := 0
+	return func(times int) {
+		for range times {
+			steps++
+			for _, t := range tensors {
+				l.step(t, steps)
 			}
-		}, 1, every})
+		}
+	}
+}
+
+// scalarCode is how long the plain loop runs before a first step: longer than the 0.7 ms after
+// which some CPUs have to make ready for wide vectors anew.
+const scalarCode = 5 * time.Millisecond
+
+// firsts are the kernels warm, and the first step after scalar code, which is what a training loop
+// sees: its backward pass runs before each step, and leaves the gradients in the caches.
+func firsts(kernels []string, tensors []*tensor[float32]) []subject {
+	var list []subject
+	plain := singleLoops()
+	scalar := plain[len(plain)-1].run(tensors)
+	for _, k := range kernels {
+		s := subject{series: k, run: func(times int) { step(k, tensors, times) }, calls: 1,
+			every: 1}
+		list = append(list, s)
+		s.series, s.before = result.AfterCode+k, func() {
+			for start := time.Now(); time.Since(start) < scalarCode; {
+				scalar(1)
+			}
+		}
+		list = append(list, s)
 	}
 	return list
 }
@@ -135,11 +165,10 @@ func step[F float](kernel string, tensors []*tensor[F], times int) {
 }
 
 // traffic moves bits, whatever they mean: an element of float64 is two words.
-func traffic[F float](kernel string, run func(kernel string, p, g, m, v []float32),
-	tensors []*tensor[F], times int) {
+func traffic[F float](w roofline.Way, tensors []*tensor[F], times int) {
 	for range times {
 		for _, t := range tensors {
-			run(kernel, words(t.p), words(t.g), words(t.m), words(t.v))
+			w.Traffic(words(t.p), words(t.g), words(t.m), words(t.v))
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (r *Result) series() []series {
 	best := r.Kernels[0]
 	return append(list,
 		series{"plain Go loop", draw.LineStyle{Color: report.Black, Width: 1.2}, measured(Plain)},
-		series{"memory traffic, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,
+		series{"memory traffic", draw.LineStyle{Color: ceilingColor, Width: 1.2,
 			Dashes: []vg.Length{5, 3}},
 			func(it Item) float64 { traffic, _ := r.Ceilings(it, best); return traffic }},
 		series{"√ and ÷ alone, " + best, draw.LineStyle{Color: ceilingColor, Width: 1.2,

@@ -19,15 +19,16 @@ type section struct {
 	Fewest int // samples of the first kernel
 }
 
-// Page is the text of docs/BENCHMARKS.md. Charts are linked where chart gives an address.
-// predictions is put at the end as it is.
-func Page(results []*Result, chart func(*Result) string, predictions string) (string, error) {
+// Page is the text of docs/BENCHMARKS.md. Charts are linked where chart gives an address. appendix
+// is put at the end as it is.
+func Page(results []*Result, chart func(*Result) string, appendix string) (string, error) {
 	data := struct {
-		Bytes       int
-		ARM64       bool // a machine of that architecture was measured
-		Results     []section
-		Predictions string
-	}{Bytes: bytesPerParam, Predictions: predictions}
+		Bytes    int
+		ARM64    bool // a machine of that architecture was measured
+		Summary  string
+		Results  []section
+		Appendix string
+	}{Bytes: bytesPerParam, Appendix: appendix}
 	for _, r := range results {
 		data.ARM64 = data.ARM64 || r.GOARCH == "arm64"
 		s := section{Result: r, Chart: chart(r), Fewest: r.fewest()}
@@ -37,6 +38,9 @@ func Page(results []*Result, chart func(*Result) string, predictions string) (st
 			}
 		}
 		data.Results = append(data.Results, s)
+	}
+	if len(results) > 0 {
+		data.Summary = summary(results).Markdown(2)
 	}
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, data)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/fusedadam/adam/cmd/adam/internal/machine"
 	"github.com/fusedadam/adam/internal/roofline"
@@ -23,8 +24,9 @@ type Result struct {
 	GOOS    string      `json:"goos"`
 	GOARCH  string      `json:"goarch"`
 	Go      string      `json:"go"`
-	Date    string      `json:"date"`    // 2006-01-02
-	Kernels []string    `json:"kernels"` // measured, best first
+	Date    string      `json:"date"`           // 2006-01-02
+	Note    string      `json:"note,omitempty"` // by hand: what a reader must know of the run
+	Kernels []string    `json:"kernels"`        // measured, best first
 	Rows    []Row       `json:"rows"`
 
 	File string `json:"-"` // where Load found it
@@ -37,19 +39,20 @@ const (
 	Size   Kind = "size"
 	Size64 Kind = "size64"
 	Model  Kind = "model"
+	First  Kind = "first" // the first step after scalar code, beside a warm one
 )
 
 // Kinds are all, in the order in which they are shown.
-var Kinds = []Kind{Size, Model, Size64}
+var Kinds = []Kind{Size, Model, First, Size64}
 
-// What a Row.Series can be besides the name of a kernel; the ceilings are followed by one.
+// What a Row.Series can be besides the name of a kernel.
 const (
 	Plain      = "plain"
 	SIMD512    = "simd512" // the loop in Go's own vectors, if the command is built with them
 	SIMD256    = "simd256"
-	Traffic    = "traffic/"
-	Prefetched = "prefetched/" // traffic with the prefetch instructions of the kernels
-	Arithmetic = "arithmetic/"
+	Traffic    = "traffic/"    // followed by the way
+	Arithmetic = "arithmetic/" // followed by the kernel
+	AfterCode  = "first/"      // followed by the kernel: its first step after scalar code
 )
 
 // A Row is one series of measurements of one size or model: nanoseconds per parameter.
@@ -96,15 +99,17 @@ func (r *Result) Time(it Item, series string) float64 {
 	return 0
 }
 
-// Ceilings returns a kernel's two ceilings in ns per parameter; 0 if they were not measured, or
-// mean nothing because there is not a block of elements.
+// Ceilings returns the fastest way through the memory and the arithmetic of a kernel, in ns per
+// parameter; 0 if they were not measured, or mean nothing because there is not a block of elements.
 func (r *Result) Ceilings(it Item, kernel string) (traffic, arithmetic float64) {
 	if it.Elements < roofline.Block {
 		return 0, 0
 	}
-	traffic = r.Time(it, Traffic+kernel)
-	if ns := r.Time(it, Prefetched+kernel); ns > 0 {
-		traffic = min(traffic, ns)
+	for _, row := range r.Rows {
+		if row.Kind == it.Kind && row.Name == it.Name && strings.HasPrefix(row.Series, Traffic) &&
+			(traffic == 0 || row.Median < traffic) {
+			traffic = row.Median
+		}
 	}
 	return traffic, r.Time(it, Arithmetic+kernel)
 }

@@ -28,9 +28,9 @@ func sample() *Result {
 			series string
 			ns     float64
 		}{
-			{"wide", wide}, {Traffic + "wide", traffic}, {Arithmetic + "wide", arithmetic},
-			{Prefetched + "wide", prefetched},
-			{"generic", 2}, {Traffic + "generic", 1}, {Arithmetic + "generic", 1.5}, {Plain, 4},
+			{"wide", wide}, {Arithmetic + "wide", arithmetic},
+			{Traffic + "512", traffic}, {Traffic + "512+320", prefetched},
+			{"generic", 2}, {Arithmetic + "generic", 1.5}, {Plain, 4},
 		} {
 			r.Rows = append(r.Rows, Row{kind, name, elements, tensors, s.series, 7, s.ns * 0.9,
 				s.ns, s.ns * 1.1})
@@ -41,6 +41,12 @@ func sample() *Result {
 	add(Size, "16Mi", 16<<20, 1, 0.8, 0.9, 0.6, 0.25)
 	add(Model, "Net", 30, 3, 0.5, 0.25, 0.25, 0.4)
 	add(Size64, "1Ki", 1<<10, 1, 0.5, 0.1, 0.3, 0.25)
+	for _, s := range []struct {
+		series string
+		ns     float64
+	}{{"wide", 0.5}, {AfterCode + "wide", 0.75}, {"generic", 2}, {AfterCode + "generic", 2}} {
+		r.Rows = append(r.Rows, Row{First, "128Ki", 128 << 10, 1, s.series, 7, s.ns, s.ns, s.ns})
+	}
 	return r
 }
 
@@ -68,6 +74,11 @@ model           kernel   ns/param  GB/s           ceiling  % of ceiling  speed-u
 Net, 3 tensors  wide        0.500  56.0  0.400 arithmetic            80     8.00×
                 generic      2.00  14.0   1.50 arithmetic            75     2.00×
                 plain        4.00  7.00
+
+first step  kernel    warm  after scalar code  ratio
+
+128Ki       wide     0.500              0.750   1.50
+            generic   2.00               2.00   1.00
 
 float64  kernel   ns/param  GB/s           ceiling  % of ceiling  speed-up
 
@@ -121,7 +132,7 @@ func TestChart(t *testing.T) {
 		t.Error("two charts of one result differ")
 	}
 	for _, want := range []string{">wide<", ">generic<", ">plain Go loop<",
-		">memory traffic, wide<", ">√ and ÷ alone, wide<",
+		">memory traffic<", ">√ and ÷ alone, wide<",
 		">L1 32 KiB<", ">L2 1 MiB<", ">16Mi<", ">0.5<", "Some (R) CPU", "Arial"} {
 		if !bytes.Contains(chart, []byte(want)) {
 			t.Errorf("no %s in the chart", want)
@@ -134,7 +145,7 @@ func TestChart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.Rows = r.Rows[:8]
+	r.Rows = r.Rows[:7]
 	if _, err := r.Chart(); err == nil {
 		t.Error("a chart of one size")
 	}
@@ -142,7 +153,8 @@ func TestChart(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	r, arm := sample(), sample()
-	arm.GOARCH, arm.CPU.Name, arm.Rows = "arm64", "", arm.Rows[:8]
+	r.CPU.Micro, r.Note = "Old", "Of another time."
+	arm.GOARCH, arm.CPU.Name, arm.Rows = "arm64", "", arm.Rows[:7]
 	chart := func(x *Result) string {
 		if x == r {
 			return "../bench/x.svg"
@@ -156,16 +168,18 @@ func TestPage(t *testing.T) {
 		want, not   []string
 	}{
 		{"none", nil, "", []string{"No machine has been measured yet.", "No figure of an arm64"},
-			[]string{"elements |"}},
+			[]string{"elements |", "| machine |"}},
 		{"one", []*Result{r}, "", []string{
-			"\n## Some (R) CPU, plan9/amd64\n\n", "2001-02-03", "At least 7 samples",
+			"\n| Some (R) CPU (Old) | wide | – | – | – | – | 0.750 | – |\n",
+			"\n## Some (R) CPU (Old), plan9/amd64\n\n", "2001-02-03", "At least 7 samples",
+			"samples of wide. Of another time.\n",
 			"](../bench/x.svg)\n",
 			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |",
 			"| Net, 3 tensors | wide |", "\n\n| float64 | kernel |",
 			"\n| 1Ki | wide | 0.500 | 112 |", "No figure of an arm64",
 		}, []string{"No machine has", "\n\n\n"}},
 		{"arm64 without models", []*Result{r, arm}, "## Predicted\n\n  as it is {{.}}\n",
-			[]string{"\n## Unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},
+			[]string{"\n## unknown CPU, plan9/arm64\n", "\n\n## Predicted\n\n  as it is {{.}}\n"},
 			[]string{"No figure of an arm64"}},
 	} {
 		page, err := Page(test.results, chart, test.predictions)

@@ -13,6 +13,9 @@ const bytesPerParam = 28
 
 // table is the result for one kind, a line for each kernel and each loop of programs.
 func (r *Result) table(kind Kind) report.Table {
+	if kind == First {
+		return r.firstTable()
+	}
 	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling",
 		"speed-up"}}
 	bytes := float64(bytesPerParam)
@@ -36,7 +39,8 @@ func (r *Result) table(kind Kind) report.Table {
 			}
 			row := []string{name, series, report.Figure(ns), report.Figure(bytes / ns), "",
 				"", ""}
-			if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 {
+			// A loop of programs has no ceiling of its own.
+			if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 && arithmetic > 0 {
 				ceiling, which := traffic, " traffic"
 				if arithmetic > traffic {
 					ceiling, which = arithmetic, " arithmetic"
@@ -49,6 +53,49 @@ func (r *Result) table(kind Kind) report.Table {
 			t = append(t, row)
 			name = "" // the lines below belong to it
 		}
+	}
+	return t
+}
+
+// firstTable is the table of the first steps after scalar code.
+func (r *Result) firstTable() report.Table {
+	t := report.Table{{"first step", "kernel", "warm", "after scalar code", "ratio"}}
+	for _, it := range r.Items(First) {
+		name := it.Name
+		for _, k := range r.Kernels {
+			warm, first := r.Time(it, k), r.Time(it, AfterCode+k)
+			t = append(t, []string{name, k, report.Figure(warm), report.Figure(first),
+				report.Figure(first / warm)})
+			name = ""
+		}
+	}
+	return t
+}
+
+// summary is a line for each machine, of the kernel that runs there: ns per parameter, with the
+// share of the ceiling.
+func summary(results []*Result) report.Table {
+	t := report.Table{{"machine", "kernel", "16 Ki", "1 Mi", "64 Mi", "float64, 16 Ki",
+		"128 Ki after scalar code", "plain loop, 16 Ki"}}
+	for _, r := range results {
+		best := r.Kernels[0]
+		cell := func(kind Kind, name, series string) string {
+			for _, it := range r.Items(kind) {
+				ns := r.Time(it, series)
+				if it.Name != name || ns == 0 {
+					continue
+				}
+				text := report.Figure(ns)
+				if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 && arithmetic > 0 {
+					text += fmt.Sprintf(" (%.0f %%)", 100*max(traffic, arithmetic)/ns)
+				}
+				return text
+			}
+			return "–"
+		}
+		t = append(t, []string{r.CPU.Short(), best, cell(Size, "16Ki", best),
+			cell(Size, "1Mi", best), cell(Size, "64Mi", best), cell(Size64, "16Ki", best),
+			cell(First, "128Ki", AfterCode+best), cell(Size, "16Ki", Plain)})
 	}
 	return t
 }
