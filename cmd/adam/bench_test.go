@@ -53,7 +53,8 @@ func TestBenchFlags(t *testing.T) {
 		"-sizes64 64Mi -first 5Ki -time 1s"))
 	if err != nil || !slices.Equal(plan.Kernels, []string{"generic"}) || plan.Time != time.Second ||
 		!slices.Equal(plan.Sizes, []int{3, 16 << 10}) ||
-		!slices.Equal(plan.Sizes64, []int{64 << 20}) || !slices.Equal(plan.Firsts, []int{5 << 10}) ||
+		!slices.Equal(plan.Sizes64, []int{64 << 20}) ||
+		!slices.Equal(plan.Firsts, []int{5 << 10}) ||
 		len(plan.Models) != 2 || plan.Models[0].Key != "gpt2" || plan.Models[1].Key != "mlp" {
 		t.Errorf("%v, %+v", err, plan)
 	}

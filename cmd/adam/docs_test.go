@@ -65,6 +65,11 @@ func TestDocs(t *testing.T) {
 	if text = fresh("with predictions"); !strings.HasSuffix(text, "\n\nPredictions.\n") {
 		t.Errorf("the page does not end in the predictions:\n%s", text)
 	}
+	write(filepath.Join(dir, "bench", "others.md"), "Others.\n")
+	stale("with others", "docs/BENCHMARKS.md")
+	if text = fresh("with others"); !strings.HasSuffix(text, "\n\nOthers.\n\nPredictions.\n") {
+		t.Errorf("the page does not end in the others and the predictions:\n%s", text)
+	}
 	write(saved[0], "{")
 	err := docs("-check")
 	if err == nil || !strings.Contains(err.Error(), filepath.Base(saved[0])) {

@@ -84,8 +84,7 @@ func bits(s []float32) []uint32 { return unsafe.Slice((*uint32)(unsafe.Pointer(&
 // but to keep the compiler from leaving the work out.
 func Arithmetic(kernel string, n int) float32 {
 	n &^= Block - 1
-	if widths[kernel] > 0 {
-		arithmetic(kernel, n)
+	if arithmetic(kernel, n) {
 		return 0
 	}
 	return roots(&values, n)
@@ -94,8 +93,7 @@ func Arithmetic(kernel string, n int) float32 {
 // Arithmetic64 is Arithmetic of float64.
 func Arithmetic64(kernel string, n int) float64 {
 	n &^= Block - 1
-	if widths[kernel] > 0 {
-		arithmetic64(kernel, n)
+	if arithmetic64(kernel, n) {
 		return 0
 	}
 	return roots(&values64, n)
@@ -115,14 +113,12 @@ func init() {
 	}
 }
 
-// roots makes n square roots and divisions, Block at a time. The additions take less time.
+// roots makes n square roots and divisions, Block at a time.
 func roots[F float32 | float64](values *[2][Block]F, n int) (sum F) {
-	var sum0, sum1 F
 	for ; n > 0; n -= Block {
 		for i, v := range &values[0] {
-			sum0 += F(math.Sqrt(float64(v)))
-			sum1 += values[1][i] / v
+			sum += F(math.Sqrt(float64(v))) + values[1][i]/v
 		}
 	}
-	return sum0 + sum1
+	return sum
 }

@@ -17,20 +17,28 @@ func (w Way) traffic(p, g, m, v *float32, n int) {
 	}
 }
 
-func arithmetic(kernel string, n int) {
-	if widths[kernel] == 512 {
+func arithmetic(kernel string, n int) bool {
+	switch widths[kernel] {
+	case 512:
 		arithmeticAVX512(n)
-	} else {
+	case 256:
 		arithmeticAVX2(n)
+	default:
+		arithmeticScalar(n)
 	}
+	return true
 }
 
-func arithmetic64(kernel string, n int) {
-	if widths[kernel] == 512 {
+func arithmetic64(kernel string, n int) bool {
+	switch widths[kernel] {
+	case 512:
 		arithmetic64AVX512(n)
-	} else {
+	case 256:
 		arithmetic64AVX2(n)
+	default:
+		arithmetic64Scalar(n)
 	}
+	return true
 }
 
 //go:noescape
@@ -41,5 +49,11 @@ func trafficAVX2(p, grad, m, v *float32, n, l1, l2 int)
 
 func arithmeticAVX512(n int)
 func arithmeticAVX2(n int)
+
+// arithmeticScalar is in assembly because Go's compiler lets each root wait for the register that
+// it writes, which makes this loop slower than a step.
+func arithmeticScalar(n int)
+
 func arithmetic64AVX512(n int)
 func arithmetic64AVX2(n int)
+func arithmetic64Scalar(n int)

@@ -153,11 +153,46 @@ TEXT ·arithmetic64AVX2(SB), NOSPLIT, $0-8
 	VPBROADCASTQ X1, Y1
 	PCALIGN $64
 loop:
+	// Root after root: on Zen 4 3 % faster than in turns, which roots of float32 like better.
 	VSQRTPD Y0, Y2
-	VDIVPD  Y1, Y0, Y3
 	VSQRTPD Y0, Y4
+	VDIVPD  Y1, Y0, Y3
 	VDIVPD  Y1, Y0, Y5
 	SUBQ    $8, R10
 	JGT     loop
 	VZEROUPPER
+	RET
+
+// func arithmeticScalar(n int)
+TEXT ·arithmeticScalar(SB), NOSPLIT, $0-8
+	MOVL    $0x35a5ac47, AX
+	MOVL    $0x3aa1d0e4, BX
+	MOVQ    n+0(FP), R10
+	MOVQ    AX, X0
+	MOVQ    BX, X1
+	PCALIGN $64
+loop:
+	MOVAPS X0, X2
+	SQRTSS X2, X2
+	MOVAPS X0, X3
+	DIVSS  X1, X3
+	SUBQ   $1, R10
+	JGT    loop
+	RET
+
+// func arithmetic64Scalar(n int)
+TEXT ·arithmetic64Scalar(SB), NOSPLIT, $0-8
+	MOVQ    $0x3eb4b5b527406b12, AX
+	MOVQ    $0x3f543a49a7e9be75, BX
+	MOVQ    n+0(FP), R10
+	MOVQ    AX, X0
+	MOVQ    BX, X1
+	PCALIGN $64
+loop:
+	MOVAPS X0, X2
+	SQRTSD X2, X2
+	MOVAPS X0, X3
+	DIVSD  X1, X3
+	SUBQ   $1, R10
+	JGT    loop
 	RET

@@ -10,8 +10,21 @@ var distances []ahead
 
 func (Way) traffic(p, g, m, v *float32, n int) { trafficNEON(p, g, m, v, n) }
 
-func arithmetic(_ string, n int)   { arithmeticNEON(n) }
-func arithmetic64(_ string, n int) { arithmetic64NEON(n) }
+func arithmetic(kernel string, n int) bool {
+	if kernel == "neon" {
+		arithmeticNEON(n)
+		return true
+	}
+	return false
+}
+
+func arithmetic64(kernel string, n int) bool {
+	if kernel == "neon" {
+		arithmetic64NEON(n)
+		return true
+	}
+	return false
+}
 
 //go:noescape
 func trafficNEON(p, grad, m, v *float32, n int)

@@ -106,7 +106,8 @@ func TestMicroarchitecture(t *testing.T) {
 		{amd, 25, 0x50, "Zen 3"}, {amd, 26, 2, "Zen 5"}, {amd, 26, 0x44, "Zen 5"},
 		{amd, 23, 0x31, "Zen 2"}, {amd, 23, 1, "Zen"}, {amd, 21, 2, ""}, {amd, 26, 0x90, ""},
 		{hygon, 24, 1, "Zen"}, {intel, 6, 106, "Ice Lake"}, {intel, 6, 85, "Skylake-SP"},
-		{intel, 6, 143, "Sapphire Rapids"}, {intel, 6, 255, ""}, {intel, 25, 17, ""}, {"", 0, 0, ""},
+		{intel, 6, 143, "Sapphire Rapids"}, {intel, 6, 255, ""}, {intel, 25, 17, ""},
+		{"", 0, 0, ""},
 	} {
 		if got := microarchitecture(test.vendor, test.family, test.model); got != test.want {
 			t.Errorf("%s, family %d, model %d: %q, want %q", test.vendor, test.family, test.model,

@@ -172,7 +172,7 @@ func TestPage(t *testing.T) {
 		{"one", []*Result{r}, "", []string{
 			"\n| Some (R) CPU (Old) | wide | – | – | – | – | 0.750 | – |\n",
 			"\n## Some (R) CPU (Old), plan9/amd64\n\n", "2001-02-03", "At least 7 samples",
-			"samples of wide. Of another time.\n",
+			"samples of wide.\nOf another time.\n",
 			"](../bench/x.svg)\n",
 			"| 1Ki | wide | 0.500 | 56.0 | 0.250 arithmetic | 50 | 8.00× |\n|  | generic |",
 			"| Net, 3 tensors | wide |", "\n\n| float64 | kernel |",
