@@ -103,17 +103,12 @@ func summary(results []*Result) report.Table {
 // Text is the result for a terminal.
 func (r *Result) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n", r.Where(), r.CPU.Caches())
+	fmt.Fprintf(&b, "%v, %d logical cores, %s/%s, %s, one thread\n%s\n", r.CPU, r.CPU.Cores, r.GOOS,
+		r.GOARCH, r.Go, r.CPU.Caches())
 	for _, kind := range Kinds {
 		if t := r.table(kind); len(t) > 1 {
 			b.WriteString("\n" + t.Text(2))
 		}
 	}
 	return b.String()
-}
-
-// Where says on what the result was measured.
-func (r *Result) Where() string {
-	return fmt.Sprintf("%v, %d logical cores, %s/%s, %s, one thread", r.CPU, r.CPU.Cores, r.GOOS,
-		r.GOARCH, r.Go)
 }
