@@ -153,8 +153,8 @@ func (o *Optimizer) sumOfSquares() {
 	})
 }
 
-// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none, ""
-// though the sum of all squares is not, since the square of a float64 may overflow.
+// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none,
+// "", though the sum of all squares is not, since the square of a float64 may overflow.
 func (o *Optimizer) nonFinite() (name string) {
 	for i, s := range o.sums {
 		if s <= math.MaxFloat64 {

@@ -17,7 +17,8 @@ import (
 func partsOf(c Config) Group {
 	a, b := someTensors(3*tile+5, "a")[0], make([]float64, tile)
 	at := func(from, to int) Part {
-		return Part{Param{Name: "a", Value: a.Value[from:to], Grad: a.Grad[from:to]}, from, 3*tile + 5}
+		p := Param{Name: "a", Value: a.Value[from:to], Grad: a.Grad[from:to]}
+		return Part{p, from, len(a.Value)}
 	}
 	return Group{
 		Config: c,
@@ -41,7 +42,8 @@ func TestPartsErrors(t *testing.T) {
 			"Groups[0].Parts64[0]"},
 		"no UTF-8":         {func(g *Group) { g.Parts[0].Name = "\xff" }, ErrParams, `"\xff"`},
 		"before the start": {func(g *Group) { g.Parts[0].At = -tile }, ErrParams, "want elements"},
-		"beyond the end":   {func(g *Group) { g.Parts[0].At = 3 * tile }, ErrParams, "want elements"},
+		"beyond the end": {func(g *Group) { g.Parts[0].At = 3 * tile }, ErrParams,
+			"want elements"},
 		"far beyond": {func(g *Group) { g.Parts[0].At = math.MaxInt - tile + 1 }, ErrParams,
 			"want elements"},
 		"longer than the tensor": {func(g *Group) { g.Parts[1].Of = tile - 1 }, ErrParams,
@@ -139,8 +141,10 @@ func TestPartsStay(t *testing.T) {
 		}, ErrParams, `Groups[0].Params[0], "a", is of another kind than before`},
 		"another list": {func(_ *Optimizer, g *Group) { g.Parts = g.Parts[:2] }, ErrParams,
 			`Groups[0].Parts64[0] is "b", not as given before`},
-		"lost":      {func(_ *Optimizer, g *Group) { g.Parts64 = nil }, ErrParams, "hold 3 tensors"},
-		"Optimizer": {func(o *Optimizer, _ *Group) { o.T = math.MaxUint64 }, ErrSteps, "Optimizer.T"},
+		"lost": {func(_ *Optimizer, g *Group) { g.Parts64 = nil }, ErrParams,
+			"hold 3 tensors"},
+		"Optimizer": {func(o *Optimizer, _ *Group) { o.T = math.MaxUint64 }, ErrSteps,
+			"Optimizer.T"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOptimizer(t, Options{MaxNorm: 1}, partsOf(Default()))
@@ -172,23 +176,25 @@ func TestStepWithErrors(t *testing.T) {
 	require.Len(t, tiles, 1+2+2)
 	require.Empty(t, name)
 	stepped := func(int) { t.Error("called") }
-	for text, f := range map[string]func() error{
-		"squares = -1 ":   func() error { _, err := o.StepWith(-1, "", nil, stepped); return err },
-		"squares = NaN ":  func() error { _, err := o.StepWith(nan, "", nil, stepped); return err },
-		`nonFinite = "a"`: func() error { _, err := o.StepWith(1, "a", nil, stepped); return err },
-		"runs are []":     func() error { _, err := o.StepWith(1, "", []int{}, stepped); return err },
-		"runs are [4]":    func() error { _, err := o.StepWith(1, "", []int{4}, stepped); return err },
-		"runs are [3 2 5]": func() error {
-			_, err := o.StepWith(1, "", []int{3, 2, 5}, stepped)
-			return err
-		},
-		"runs are [-1 5]: want ascending numbers of tiles, the last of all 5": func() error {
-			_, err := o.StepWith(1, "", []int{-1, 5}, nil)
-			return err
-		},
-		"runs are [2 6]": func() error { _, err := o.StepWith(1, "", []int{2, 6}, nil); return err },
+	for _, c := range []struct {
+		squares   float64
+		nonFinite string
+		runs      []int
+		text      string
+	}{
+		{-1, "", nil, "squares = -1 "},
+		{nan, "", nil, "squares = NaN "},
+		{1, "a", nil, `nonFinite = "a"`},
+		{1, "", []int{}, "runs are []"},
+		{1, "", []int{4}, "runs are [4]"},
+		{1, "", []int{3, 2, 5}, "runs are [3 2 5]"},
+		{1, "", []int{-1, 5}, "[-1 5]: want ascending numbers of tiles, the last of all 5"},
+		{1, "", []int{2, 6}, "runs are [2 6]"},
 	} {
-		unchangedBy(t, o, ErrParams, f, text)
+		unchangedBy(t, o, ErrParams, func() error {
+			_, err := o.StepWith(c.squares, c.nonFinite, c.runs, stepped)
+			return err
+		}, c.text)
 	}
 	for _, squares := range []float64{0, 1, inf} { // that of float64 may be infinite
 		stats, err := o.StepWith(squares, "", []int{0, 0, 5, 5}, nil)
@@ -283,7 +289,9 @@ func TestSteppedPanics(t *testing.T) {
 
 // An optimizer of empty parts alone counts the steps of its tensors.
 func TestEmptyParts(t *testing.T) {
-	empty := func(name string) Param { return Param{Name: name, Value: []float32{}, Grad: []float32{}} }
+	empty := func(name string) Param {
+		return Param{Name: name, Value: []float32{}, Grad: []float32{}}
+	}
 	o := newOptimizer(t, Options{MaxNorm: 1, EMADecay: 0.5}, Group{Config: Default(),
 		Parts:   []Part{{empty("a"), 0, 10}, {empty("b"), 0, 0}},
 		Parts64: []Part64{{Param64{Name: "c"}, 0, math.MaxInt}}})
