@@ -36,6 +36,9 @@ func (o *Optimizer) Save(w io.Writer) error {
 }
 
 func (o *Optimizer) save(w io.Writer) error {
+	if err := o.wholeOnly(); err != nil {
+		return err
+	}
 	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
 	data, err := o.data(&info)
 	if err != nil {
@@ -53,6 +56,16 @@ func (o *Optimizer) save(w io.Writer) error {
 		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	case err != nil:
 		return fmt.Errorf("adam: writing a checkpoint: %w", err)
+	}
+	return nil
+}
+
+// wholeOnly returns an error if o has parts of tensors.
+func (o *Optimizer) wholeOnly() error {
+	for i := range o.tensors {
+		if t := &o.tensors[i]; t.part {
+			return fmt.Errorf("%w: %q is in parts: use SaveParts and LoadParts", ErrParams, t.name)
+		}
 	}
 	return nil
 }

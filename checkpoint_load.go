@@ -91,6 +91,9 @@ func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 }
 
 func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
+	if err := o.wholeOnly(); err != nil {
+		return Loaded{}, err
+	}
 	err := o.eachTensor(func(t tensor) error {
 		if !t.hasMoments(false) { // they may be written
 			return t.lengthError(false)
