@@ -335,11 +335,8 @@ func (r *Reader) Count() (uint64, error) {
 	return n, nil
 }
 
-// Skip reads the data of a tensor only to add them to the checksum.
-func (r *Reader) Skip(t safetensors.Tensor) error { return r.SkipBytes(t.To - t.From) }
-
-// SkipBytes is Skip of a part of a tensor.
-func (r *Reader) SkipBytes(left int64) error {
+// Skip reads so many bytes of the data of a tensor only to add them to the checksum.
+func (r *Reader) Skip(left int64) error {
 	for left > 0 {
 		b, err := r.r.Peek(int(min(left, BufferSize)))
 		if err != nil {
