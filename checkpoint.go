@@ -23,7 +23,8 @@ var ErrCheckpoint = errors.New("adam: bad checkpoint")
 // same bytes on every machine. The checksum stands before the data, so Save reads the state twice;
 // it does not copy it.
 //
-// Options and gradients are not in it. Save may be called after Close, but not during a Step.
+// Options and gradients are not in it. Save may be called after Close, but not during a Step. An
+// optimizer with parts of tensors has [Optimizer.SaveParts] instead.
 //
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step
 // would give the same. It wraps [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64], if
