@@ -64,7 +64,7 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 		"Grad and ZeroGrad": true, "Value and Grad": true, "Value of float64": true,
 		"Grad of float64": false, "Value of a part": true, "Value of a table": true,
 		"Value of other rows": false,
-		"Rows": false, "average over other rows": true} {
+		"Rows":                false, "average over other rows": true} {
 		t.Run(shared, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
 			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
