@@ -93,8 +93,9 @@ func TestPartsPieces(t *testing.T) {
 		refuse(head, change(i, func(p *Piece) { p.At = math.MaxInt64 }))
 		refuse(head, change(i, func(p *Piece) { p.At, p.Len = math.MinInt64, 1 }), "the file has")
 	}
-	for _, p := range []Piece{{size, 0, 0}, {size, 1, 0}, {size - 1, 2, 0}, {math.MaxInt64, 1, 0}, {-1, 2, 0},
-		{size - 1, math.MaxInt64, 0}, {size + 1, math.MinInt64, 0}, {math.MinInt64, 1, 0}} {
+	for _, p := range []Piece{{size, 0, 0}, {size, 1, 0}, {size - 1, 2, 0}, {-1, 2, 0},
+		{math.MaxInt64, 1, 0}, {size - 1, math.MaxInt64, 0}, {size + 1, math.MinInt64, 0},
+		{math.MinInt64, 1, 0}} {
 		refuse(head, append(slices.Clone(pieces), p), fmt.Sprint("a piece of ", p.Len, " bytes"),
 			"the file has")
 	}

@@ -271,7 +271,7 @@ func savedParts(t testing.TB, all []*Optimizer) []byte {
 
 // However a model is cut, its file is that of the whole, and optimizers that are cut otherwise go
 // on from it to the same bits.
-func TestPartsCheckpoint(t *testing.T) {
+func TestPartsFile(t *testing.T) {
 	const models = 25
 	for i := range uint64(models) {
 		r := rand.New(rand.NewPCG(i, 12))
@@ -392,6 +392,16 @@ type failingAt struct{ failing }
 
 func (f *failingAt) WriteAt(b []byte, _ int64) (int, error) { return f.Write(b) }
 
+// failingOnce fails in the call of a number, counted from 1, and in no other.
+type failingOnce struct{ broken, calls int }
+
+func (f *failingOnce) WriteAt(b []byte, _ int64) (int, error) {
+	if f.calls++; f.calls == f.broken {
+		return 0, errors.New("broken cable")
+	}
+	return len(b), nil
+}
+
 // Errors of the writer come out, and so does what it leaves unwritten.
 func TestPartsWriters(t *testing.T) {
 	m := &cutModel{options: smallOptions, configs: []Config{DefaultW()},
@@ -419,6 +429,14 @@ func TestPartsWriters(t *testing.T) {
 		}
 		_, _, err = o.SaveParts(&failingAt{failing{written, full}})
 		require.NoError(t, err)
+		calls := 0
+		for broken := 0; broken <= calls; broken++ {
+			w := failingOnce{broken, 0}
+			if _, _, err = o.SaveParts(&w); broken > 0 {
+				require.Error(t, err, "call %d of %d", broken, calls)
+			}
+			calls = max(calls, w.calls)
+		}
 	}
 	for i := range head {
 		for _, c := range [][2]error{{full, full}, {nil, io.ErrShortWrite}} {

@@ -81,9 +81,7 @@ func Finish(head []byte, runs []Run) ([]byte, error) {
 		}
 		return fmt.Sprintf("byte %d, which is of %s", at, safetensors.Quote(tensors[i].Name))
 	}
-	slices.SortFunc(runs, func(a, b Run) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Sum, b.Sum))
-	})
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.At, b.At) })
 	sum, at := crc32.ChecksumIEEE(head[safetensors.Prefix:]), int64(len(head))
 	for i, r := range runs {
 		switch {
