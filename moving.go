@@ -165,7 +165,8 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 		return err
 	}
 	*old.state = *grown.state
-	typedOf[F](o.tensor(name).kind).state = old.state
+	t := typedOf[F](o.tensor(name).kind)
+	t.state, t.steps = old.state, &old.state.T
 	return nil
 }
 

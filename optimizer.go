@@ -84,6 +84,8 @@ type model struct {
 	gradsWritten bool           // the gradients are among written
 	sums         []float64      // of the squares of each cell's gradient
 	marks        []uint64       // of each cell's gradient, see mark
+	leaders      []int          // tensors of the step at hand that share their scalars with none before
+	stepping     int            // tensors of the step at hand, one in parts as one
 }
 
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
@@ -331,7 +333,8 @@ func (o *Optimizer) stepWith(nonFinite string, runs []int, stepped func(run int)
 	}
 	o.normed = false
 	_, scale := o.scalars()
-	stats.Stepped = o.prepare(scale)
+	o.prepare(scale)
+	stats.Stepped = o.stepping
 	if stepped == nil {
 		o.run(stepPass, &o.grid)
 	} else {
@@ -415,43 +418,34 @@ func (o *Optimizer) ready() error {
 	return nil
 }
 
-// prepare computes the scalars of each tensor's next step, with scale as the multiplier of the
-// gradients, and returns the number of tensors to step. Tensors of one group with the same count
-// share their scalars.
-func (o *Optimizer) prepare(scale float64) int {
+// prepare computes the scalars of the next step, with scale as the multiplier of the gradients.
+func (o *Optimizer) prepare(scale float64) {
 	if o.Options.MaxValue > 0 {
 		scale = 1
 	}
-	stepped := 0
-	var last tensor
-	for _, t := range o.tensors {
-		if !t.hasGrad {
-			continue
-		}
-		if last.base != nil && last.group != t.group {
-			last.kind = nil
-		}
-		t.prepare(&o.Groups[t.group].Config, scale, last.kind)
-		last = t
-		if !t.follows {
-			stepped++
-		}
+	for _, i := range o.leaders {
+		t := o.tensors[i]
+		t.prepare(&o.Groups[t.group].Config, scale)
 	}
-	return stepped
 }
 
 // count counts a step that is done.
 func (o *Optimizer) count() {
 	for _, t := range o.tensors {
 		if t.hasGrad {
-			*t.kind.count()++
+			*t.steps++
 		}
-		t.begun = t.begun || o.Options.EMADecay > 0
+	}
+	if o.Options.EMADecay > 0 {
+		for _, t := range o.tensors {
+			t.begun = true
+		}
 	}
 	o.T++
 }
 
-// check looks at all that a step is about to use, before it writes anything.
+// check looks at all that a step is about to use, before it writes anything. It makes one pass over
+// the tensors: of many small ones a pass costs as much as a third of their step.
 func (o *Optimizer) check() error {
 	if err := o.checkConfigs(); err != nil {
 		return err
@@ -460,13 +454,28 @@ func (o *Optimizer) check() error {
 	if err := o.bind(); err != nil {
 		return err
 	}
-	for _, t := range o.tensors {
+	o.leaders, o.stepping = o.leaders[:0], 0
+	var last tensor
+	for i, t := range o.tensors {
 		extent := t.extent
 		m, err := t.look(o.Groups[t.group].Config.AMSGrad)
 		moved, o.uncut = moved || m, o.uncut || t.extent != extent
 		if err != nil {
 			return err
 		}
+		if !t.hasGrad {
+			continue
+		}
+		if last.base != nil && last.group != t.group {
+			last.kind = nil
+		}
+		if !t.share(last.kind) {
+			o.leaders = append(o.leaders, i)
+		}
+		if !t.follows {
+			o.stepping++
+		}
+		last = t
 	}
 	if err := o.agree(); err != nil {
 		return err

@@ -20,17 +20,18 @@ type tensor struct {
 type base struct {
 	where
 	name    string
-	n       int   // elements
-	from    int   // of a part: its first element is that of the tensor
-	of      int   // elements of the whole tensor
-	extent  int   // elements that a step concerns: n, or those of a table's gradient
-	begun   bool  // the average has begun
-	lent    bool  // the average lies in the caller's memory
-	hasGrad bool  // in the step at hand, which is a step of this tensor, then
-	amsgrad bool  // in the step at hand
-	part    bool  // it is a part
-	follows bool  // it is a part that comes after another one of its tensor
-	place   place // where its slices lay when they were last checked
+	n       int     // elements
+	from    int     // of a part: its first element is that of the tensor
+	of      int     // elements of the whole tensor
+	extent  int     // elements that a step concerns: n, or those of a table's gradient
+	begun   bool    // the average has begun
+	lent    bool    // the average lies in the caller's memory
+	hasGrad bool    // in the step at hand, which is a step of this tensor, then
+	amsgrad bool    // in the step at hand
+	part    bool    // it is a part
+	follows bool    // it is a part that comes after another one of its tensor
+	steps   *uint64 // State.T
+	place   place   // where its slices lay when they were last checked
 }
 
 // kind is the part that is not: a *typed[float32], a *typed[float64] or a *table. Elements from, …,
@@ -46,7 +47,8 @@ type kind interface {
 	written(list []span, grad bool) []span // what a step writes, with the gradient if it is zeroed
 	read() [2]span                         // what else a step reads
 	furnish(o *Optimizer, workers int)
-	prepare(c *Config, scale float64, last kind)
+	share(last kind) bool // its scalars with last, a tensor of the group or nil, if they are the same
+	prepare(c *Config, scale float64)
 
 	squares(from, to int) float64
 	finite(from, to int) bool
@@ -184,6 +186,7 @@ func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) t
 	}
 	kept := t.ema != nil
 	t.allocate(amsgrad, average)
+	t.steps = &t.T
 	if !kept {
 		copy(t.ema, *f.value)
 	}
@@ -249,7 +252,9 @@ func strangerError(w where, name string) error {
 
 // same returns an error if t is not the tensor that was given before.
 func (t *typed[F]) same() error {
-	if *t.at.name != t.name {
+	// Nearly always it is the very string, which is cheaper to see than that it has the same bytes.
+	if n := *t.at.name; unsafe.StringData(n) != unsafe.StringData(t.name) && n != t.name ||
+		len(n) != len(t.name) {
 		return strangerError(t.where, *t.at.name)
 	}
 	if n := len(*t.at.value); n != t.n {
@@ -282,6 +287,7 @@ func (t *typed[F]) look(amsgrad bool) (moved bool, err error) {
 		return false, err
 	}
 	grad, p := *t.at.grad, &t.place
+	t.amsgrad = amsgrad
 	if t.hasGrad = grad != nil; t.hasGrad && len(grad) != t.n {
 		return false, t.lengthError(amsgrad)
 	}
@@ -311,7 +317,7 @@ func (t *table) look(amsgrad bool) (moved bool, err error) {
 		return false, fmt.Errorf("%w: %q: Width %d, want the one given before, which divides the "+
 			"length of Value, %d", ErrLength, t.name, p.Width, t.n)
 	}
-	t.extent, t.hasGrad = len(p.Grad), p.Grad != nil
+	t.extent, t.hasGrad, t.amsgrad = len(p.Grad), p.Grad != nil, amsgrad
 	if t.hasGrad {
 		if err := checkRows(p.Rows, t.n/t.width); err != nil {
 			return false, fmt.Errorf("%w (%q)", err, t.name)
@@ -398,17 +404,17 @@ func (t *typed[F]) furnish(o *Optimizer, workers int) {
 	}
 }
 
-// prepare computes the scalars of the next step, with scale as the multiplier of the gradients. If
-// last, another tensor of the group, has the same ones, t shares them.
-func (t *typed[F]) prepare(c *Config, scale float64, last kind) {
-	t.amsgrad = c.AMSGrad
+func (t *typed[F]) share(last kind) bool {
 	if l := typedOf[F](last); l != nil && l.T == t.T {
 		t.kernel = l.kernel
-		return
+		return true
 	}
-	t.own.set(c, t.T+1, scale)
 	t.kernel = t.own
+	return false
 }
+
+// prepare computes the scalars of the next step, with scale as the multiplier of the gradients.
+func (t *typed[F]) prepare(c *Config, scale float64) { t.own.set(c, t.T+1, scale) }
 
 func (t *typed[F]) squares(from, to int) float64 { return t.own.squares((*t.at.grad)[from:to]) }
 func (t *typed[F]) finite(from, to int) bool     { return t.own.finite((*t.at.grad)[from:to]) }
