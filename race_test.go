@@ -62,8 +62,9 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 	}
 	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false,
 		"Grad and ZeroGrad": true, "Value and Grad": true, "Value of float64": true,
-		"Grad of float64": false, "Value of a part": true, "Value of a table": true, "Value of other rows": false,
-		"Rows": false, "average over other rows": true} {
+		"Grad of float64": false, "Value of a part": true, "Value of a table": true,
+		"Value of other rows": false,
+		"Rows":                false, "average over other rows": true} {
 		t.Run(shared, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
 			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
