@@ -30,6 +30,7 @@ type cutTensor struct {
 	list         list // of an optimizer that has all of it: params, params64 or tables
 	cut          bool // it is in parts where there are several optimizers
 	state, eager bool // State and EMA are given
+	vmax         bool // and State has VMax
 }
 
 // memoryOf is what a process has of a tensor: floats of one type.
@@ -54,10 +55,15 @@ func randomCut(r *rand.Rand) *cutModel {
 		m.configs = append(m.configs, c)
 	}
 	lengths := []int{0, 1, 5, Tile - 1, Tile, Tile + 1, 2 * Tile, 3*Tile + 7, 11*Tile - 3}
-	for i := range r.IntN(9) {
+	count := r.IntN(9)
+	if r.IntN(6) == 0 {
+		count, lengths = 30, lengths[:3]
+	}
+	for i := range count {
 		t := cutTensor{name: fmt.Sprint("é.", r.IntN(5), ".", i), n: lengths[r.IntN(len(lengths))],
 			group: r.IntN(len(m.configs)), list: list(r.IntN(3)), state: r.IntN(4) == 0,
 			eager: r.IntN(5) == 0}
+		t.vmax = m.configs[t.group].AMSGrad || r.IntN(2) == 0
 		t.cut = t.list != tables && r.IntN(6) > 0
 		m.tensors = append(m.tensors, t)
 	}
@@ -153,7 +159,10 @@ func deal[F float, P any](s cutTensor, groups [][]Group, ranks int, r *rand.Rand
 		}
 		var m [][]F
 		if s.state {
-			m = [][]F{make([]F, to-from), make([]F, to-from), make([]F, to-from)}
+			m = [][]F{make([]F, to-from), make([]F, to-from), nil}
+			if s.vmax {
+				m[2] = make([]F, to-from)
+			}
 		}
 		add(&groups[rank][s.group], param(s.name, value, ema, m), from, cut)
 	}
@@ -294,19 +303,36 @@ func TestPartsFile(t *testing.T) {
 		}
 		file := saved(t, whole)
 		sameFile(t, file, savedParts(t, parts), "model %d: %+v", i, m)
+		for _, o := range parts {
+			require.Equal(t, whole.headerLimit(), o.headerLimit())
+		}
 
 		checkpoint.BigEndian = !checkpoint.BigEndian
 		turned := savedParts(t, parts)
 		sameFile(t, saved(t, whole), turned, "model %d", i)
 		checkpoint.BigEndian = !checkpoint.BigEndian
 
-		for _, ranks := range []int{0, 1 + r.IntN(5)} {
-			resumed := m.ranks(t, ranks, r)
+		other := *m // before it has maxima
+		other.configs, other.tensors = slices.Clone(m.configs), slices.Clone(m.tensors)
+		for j := range other.configs {
+			other.configs[j].AMSGrad = false
+		}
+		for j := range other.tensors {
+			other.tensors[j].vmax = false
+		}
+		for _, ranks := range []int{0, 1 + r.IntN(5), -1 - r.IntN(5)} {
+			from := m
+			if ranks < 0 {
+				from, ranks = &other, -ranks
+			}
+			resumed := from.ranks(t, ranks, r)
 			stepCut(t, 7, 8, resumed...)
 			for _, o := range resumed {
-				o.Groups[0].Config = Default()
-				if o.Groups[0].size() == 0 { // it keeps its own
-					o.Groups[0].Config = whole.Groups[0].Config
+				for j := range o.Groups {
+					o.Groups[j].Config = Default()
+					if o.Groups[j].size() == 0 { // it keeps its own
+						o.Groups[j].Config = whole.Groups[j].Config
+					}
 				}
 				require.NoError(t, o.LoadParts(bytes.NewReader(file)))
 			}
