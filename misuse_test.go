@@ -264,3 +264,13 @@ func TestErrorsSayAdamOnce(t *testing.T) {
 	once(Config{LR: -1}.Validate())
 	once((&State{}).Step(make([]float32, 1), nil, Default()))
 }
+
+// A name that is the beginning of the tensor's, in the same memory, is another one.
+func TestShorterName(t *testing.T) {
+	o := newOptimizer(t, Options{}, Group{Config: Default(), Params: someTensors(3, "name")})
+	name := o.Groups[0].Params[0].Name
+	o.Groups[0].Params[0].Name = name[:2]
+	unchangedBy(t, o, ErrParams, o.Check, `"na", not as given before`)
+	o.Groups[0].Params[0].Name = name
+	require.NoError(t, o.Check())
+}
