@@ -47,7 +47,7 @@ type kind interface {
 	written(list []span, grad bool) []span // what a step writes, with the gradient if it is zeroed
 	read() [2]span                         // what else a step reads
 	furnish(o *Optimizer, workers int)
-	share(last kind) bool // its scalars with last, a tensor of the group or nil, if they are the same
+	share(last kind) bool // the scalars of last, of its group or nil, if they are its own, too
 	prepare(c *Config, scale float64)
 
 	squares(from, to int) float64
