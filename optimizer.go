@@ -84,8 +84,8 @@ type model struct {
 	gradsWritten bool           // the gradients are among written
 	sums         []float64      // of the squares of each cell's gradient
 	marks        []uint64       // of each cell's gradient, see mark
-	leaders      []int          // tensors of the step at hand that share their scalars with none before
-	stepping     int            // tensors of the step at hand, one in parts as one
+	leaders      []int          // tensors of a step whose scalars none before has
+	stepping     int            // tensors of a step, one in parts as one
 }
 
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
