@@ -1,10 +1,12 @@
 package adam
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/safetensors"
@@ -36,20 +38,14 @@ func (o *Optimizer) Save(w io.Writer) error {
 }
 
 func (o *Optimizer) save(w io.Writer) error {
-	if err := o.wholeOnly(); err != nil {
-		return err
+	for _, t := range o.tensors {
+		if t.part {
+			return fmt.Errorf("%w: %q is in parts: use SaveParts", ErrParams, t.name)
+		}
 	}
-	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
-	data, err := o.data(&info)
+	head, data, err := o.encode()
 	if err != nil {
 		return err
-	}
-	head, err := checkpoint.Encode(&info, data)
-	if err == nil && uint64(len(head)-safetensors.Prefix) > o.headerLimit() {
-		err = errors.New("the metadata are too large: at most 1 MiB, as JSON")
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	switch err := checkpoint.Write(w, head, data); {
 	case errors.Is(err, checkpoint.ErrChanged):
@@ -60,14 +56,21 @@ func (o *Optimizer) save(w io.Writer) error {
 	return nil
 }
 
-// wholeOnly returns an error if o has parts of tensors.
-func (o *Optimizer) wholeOnly() error {
-	for i := range o.tensors {
-		if t := &o.tensors[i]; t.part {
-			return fmt.Errorf("%w: %q is in parts: use SaveParts and LoadParts", ErrParams, t.name)
-		}
+// encode returns what Save writes: the header, and what it describes. Of a tensor in parts the
+// data are described as a whole, and not there.
+func (o *Optimizer) encode() (head []byte, data []checkpoint.Data, err error) {
+	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
+	if data, err = o.data(&info); err != nil {
+		return nil, nil, err
 	}
-	return nil
+	head, err = checkpoint.Encode(&info, data)
+	if err == nil && uint64(len(head)-safetensors.Prefix) > o.headerLimit() {
+		err = errors.New("the metadata are too large: at most 1 MiB, as JSON")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	return head, data, nil
 }
 
 // data returns what Save writes, and adds the groups to info.
@@ -79,10 +82,10 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		info.Groups = append(info.Groups, checkpoint.Group{Config: o.Groups[i].Config.saved()})
 	}
 	var list []checkpoint.Data
+	var inFile []tensor
 	err := o.eachTensor(func(t tensor) error {
-		info.Groups[t.group].Params = append(info.Groups[t.group].Params, t.name)
 		// A maximum from when the group had AMSGrad is kept: it may have it again.
-		amsgrad := o.Groups[t.group].Config.AMSGrad || len(t.memory(checkpoint.VMax)) > 0
+		amsgrad := o.Groups[t.group].Config.AMSGrad || t.hasMaximum()
 		if !t.hasMoments(amsgrad) {
 			return t.lengthError(amsgrad)
 		}
@@ -91,19 +94,52 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 			return fmt.Errorf("%w: %q: T = %d, a checkpoint holds at most %d",
 				ErrCheckpoint, t.name, steps, int64(math.MaxInt64))
 		}
+		if t.follows {
+			return o.alike(t)
+		}
+		inFile = append(inFile, t)
 		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), steps))
 		for what, wanted := range [...]bool{
 			checkpoint.M: true, checkpoint.V: true, checkpoint.VMax: amsgrad,
 			checkpoint.EMA: t.begun, checkpoint.Value: o.Options.SaveParams,
 		} {
 			if p := checkpoint.Piece(what); wanted {
-				list = append(list, t.data(p))
+				d := t.data(p)
+				d.Shape[0] = int64(t.of)
+				list = append(list, d)
 			}
 		}
 		return nil
 	})
 	checkpoint.Sort(list)
+	// Names stand in the order in which an optimizer of whole tensors has them.
+	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, tables: 2}
+	slices.SortStableFunc(inFile, func(a, b tensor) int {
+		return cmp.Compare(places[a.list], places[b.list])
+	})
+	for _, t := range inFile {
+		info.Groups[t.group].Params = append(info.Groups[t.group].Params, t.name)
+	}
 	return list, err
+}
+
+// hasMaximum reports whether t has a maximum of AMSGrad, be it one of an empty part.
+func (t tensor) hasMaximum() bool {
+	m := t.memory(checkpoint.VMax)
+	return len(m) > 0 || m != nil && t.n == 0 && t.of > 0
+}
+
+// alike returns an error if a checkpoint cannot hold t and the parts before it as one tensor.
+func (o *Optimizer) alike(t tensor) error {
+	first := o.tensors[o.named(t.name)[0]]
+	if *t.count() != *first.count() || t.begun != first.begun ||
+		t.hasMaximum() != first.hasMaximum() {
+		return fmt.Errorf("%w: parts of %q differ: from %d on T = %d, EMA begun: %v, VMax: %v; from "+
+			"%d on T = %d, EMA begun: %v, VMax: %v", ErrParams, t.name,
+			first.from, *first.count(), first.begun, first.hasMaximum(),
+			t.from, *t.count(), t.begun, t.hasMaximum())
+	}
+	return nil
 }
 
 // headerLimit is larger than the header of any checkpoint of o, written in the longest possible way
@@ -111,7 +147,9 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 func (o *Optimizer) headerLimit() uint64 {
 	limit := uint64(1 << 20)
 	for i := range o.tensors {
-		limit += 8 * uint64((checkpoint.Pieces+1)*len(o.tensors[i].name)+600)
+		if t := o.tensors[i]; !t.follows {
+			limit += 8 * uint64((checkpoint.Pieces+1)*len(t.name)+600)
+		}
 	}
 	return limit + 8*300*uint64(len(o.Groups))
 }

@@ -91,9 +91,6 @@ func (o *Optimizer) loadWith(r io.Reader, options LoadOptions) (Loaded, error) {
 }
 
 func (o *Optimizer) loadInto(l *loader, r io.Reader) (Loaded, error) {
-	if err := o.wholeOnly(); err != nil {
-		return Loaded{}, err
-	}
 	err := o.eachTensor(func(t tensor) error {
 		if !t.hasMoments(false) { // they may be written
 			return t.lengthError(false)
@@ -208,7 +205,7 @@ func (l *loader) find(name string) (int, error) {
 			return -1, nil
 		}
 	}
-	i, ok := l.o.index[to]
+	i, ok := l.first(to)
 	switch {
 	case ok && l.strict:
 		l.saved[i].name = name
@@ -233,6 +230,15 @@ func (l *loader) find(name string) (int, error) {
 	return i, nil
 }
 
+// first returns the index of the optimizer's tensor of a name, the first part if it has several:
+// there saved has what match gives to all of them.
+func (l *loader) first(name string) (int, bool) {
+	if list := l.o.named(name); len(list) > 0 {
+		return list[0], true
+	}
+	return -1, false
+}
+
 // groups notes the Config that each tensor had.
 func (l *loader) groups() {
 	for i := range l.r.Groups {
@@ -254,7 +260,7 @@ func (l *loader) pieces() error {
 		}
 		i, known := l.indices[name]
 		if l.strict {
-			i, known = l.o.index[name]
+			i, known = l.first(name)
 		}
 		if !known || i >= 0 && l.saved[i].config == nil {
 			return fmt.Errorf("%s is not known: no group holds it", safetensors.Quote(t.Name))
@@ -262,7 +268,7 @@ func (l *loader) pieces() error {
 		if i < 0 {
 			continue
 		}
-		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].n)}
+		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].of)}
 		if what == checkpoint.Step {
 			dtype, shape = checkpoint.Int64s, nil
 		}
@@ -293,6 +299,12 @@ func (l *loader) match() error {
 		return errors.New("there are no parameters, and SaveParams is set: " +
 			"to go on from those that the optimizer has, use LoadWith with LoadOptions.Partial")
 	}
+	for i, t := range o.tensors {
+		if t.follows {
+			first, _ := l.first(t.name)
+			l.saved[i] = l.saved[first]
+		}
+	}
 	i := 0
 	for j := range o.Groups {
 		begin := i
@@ -305,7 +317,7 @@ func (l *loader) match() error {
 		for ; begin < i; begin++ {
 			s, t := &l.saved[begin], o.tensors[begin]
 			if s.config == nil {
-				l.did.New = append(l.did.New, t.name)
+				note(&l.did.New, t)
 			} else if err := l.complete(s, t, &found, config.AMSGrad); err != nil {
 				return err
 			}
@@ -373,12 +385,12 @@ func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 		}
 		l.did.SkippedAverages = true
 	}
-	l.did.Restored = append(l.did.Restored, t.name)
+	note(&l.did.Restored, t)
 	if average && !s.has[checkpoint.EMA] {
-		l.did.NewAverages = append(l.did.NewAverages, t.name)
+		note(&l.did.NewAverages, t)
 	}
 	if amsgrad && !s.has[checkpoint.VMax] {
-		l.did.NewMaxima = append(l.did.NewMaxima, t.name)
+		note(&l.did.NewMaxima, t)
 	}
 	value := s.has[checkpoint.Value] && options.SaveParams
 	switch {
@@ -386,11 +398,18 @@ func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	case s.has[checkpoint.Value]:
 		l.did.SkippedParams = true
 	case options.SaveParams:
-		l.did.KeptValues = append(l.did.KeptValues, t.name)
+		note(&l.did.KeptValues, t)
 	}
 	s.kind = t.fresh(s.has[checkpoint.VMax] || amsgrad, average, value)
 	s.begun = average && s.has[checkpoint.EMA]
 	return nil
+}
+
+// note adds the name of a tensor to a list, once if it is in parts.
+func note(list *[]string, t tensor) {
+	if !t.follows {
+		*list = append(*list, t.name)
+	}
 }
 
 // data reads the data of one tensor of the file.
@@ -398,19 +417,31 @@ func (l *loader) data(saved safetensors.Tensor) error {
 	what, name, _ := checkpoint.ParseKey(saved.Name)
 	i, _ := l.find(name)
 	if i < 0 {
-		return l.r.Skip(saved)
+		return l.r.Skip(saved.To - saved.From)
 	}
-	s := &l.saved[i]
+	parts := l.o.named(l.o.tensors[i].name)
 	if what == checkpoint.Step {
-		var err error
-		*s.count(), err = l.r.Count()
+		steps, err := l.r.Count()
+		for _, i := range parts {
+			*l.saved[i].count() = steps
+		}
 		return err
 	}
-	to := s.memory(what)
-	if to == nil {
-		return l.r.Skip(saved)
+	at := saved.From
+	for _, i := range parts {
+		to, from := l.saved[i].memory(what), saved.From+l.o.tensors[i].before()
+		if len(to) == 0 {
+			continue
+		}
+		if err := l.r.Skip(from - at); err != nil {
+			return err
+		}
+		if err := l.r.Floats(to, saved.DType); err != nil {
+			return err
+		}
+		at = from + int64(len(to))
 	}
-	return l.r.Floats(to, saved.DType)
+	return l.r.Skip(saved.To - at)
 }
 
 // commit makes the checkpoint the state of the optimizer. Nothing can fail here but the memory of

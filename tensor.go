@@ -532,12 +532,12 @@ func (t *typed[F]) restore(loaded kind, begun bool) {
 		copy(t.M, from.M)
 		copy(t.V, from.V)
 		switch {
-		case len(t.VMax) == t.n && from.VMax == nil:
-			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
-		case len(t.VMax) == t.n:
-			copy(t.VMax, from.VMax)
-		default:
+		case t.VMax == nil || len(t.VMax) != t.n: // nil also of an empty part: it has none
 			t.VMax = from.VMax
+		case from.VMax == nil:
+			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
+		default:
+			copy(t.VMax, from.VMax)
 		}
 		t.T = from.T
 	}
