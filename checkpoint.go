@@ -23,7 +23,8 @@ var ErrCheckpoint = errors.New("adam: bad checkpoint")
 // same bytes on every machine. The checksum stands before the data, so Save reads the state twice;
 // it does not copy it.
 //
-// Options and gradients are not in it. Save may be called after Close, but not during a Step.
+// Options and gradients are not in it. Save may be called after Close, but not during a Step. An
+// optimizer with parts of tensors has [Optimizer.SaveParts] instead.
 //
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step
 // would give the same. It wraps [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64], if
@@ -95,7 +96,15 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 				ErrCheckpoint, t.name, steps, int64(math.MaxInt64))
 		}
 		if t.follows {
-			return o.alike(t)
+			first := o.tensors[o.named(t.name)[0]]
+			fault := first.unlike(t)
+			if first.hasMaximum() != t.hasMaximum() {
+				fault = "one has VMax and one has not: give it to all or to none (empty is not nil)"
+			}
+			if fault != "" {
+				return first.apart(t, fault)
+			}
+			return nil
 		}
 		inFile = append(inFile, t)
 		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), steps))
@@ -127,19 +136,6 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 func (t tensor) hasMaximum() bool {
 	m := t.memory(checkpoint.VMax)
 	return len(m) > 0 || m != nil && t.n == 0 && t.of > 0
-}
-
-// alike returns an error if a checkpoint cannot hold t and the parts before it as one tensor.
-func (o *Optimizer) alike(t tensor) error {
-	first := o.tensors[o.named(t.name)[0]]
-	if *t.count() != *first.count() || t.begun != first.begun ||
-		t.hasMaximum() != first.hasMaximum() {
-		return fmt.Errorf("%w: parts of %q differ: from %d on T = %d, EMA begun: %v, VMax: %v; from "+
-			"%d on T = %d, EMA begun: %v, VMax: %v", ErrParams, t.name,
-			first.from, *first.count(), first.begun, first.hasMaximum(),
-			t.from, *t.count(), t.begun, t.hasMaximum())
-	}
-	return nil
 }
 
 // headerLimit is larger than the header of any checkpoint of o, written in the longest possible way

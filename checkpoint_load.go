@@ -17,7 +17,8 @@ import (
 // Tensors are found by name: order and grouping may be others than when the checkpoint was saved.
 // Each group takes the Config that its tensors had then, which must be one; an empty group keeps
 // its own. To go on with other Configs, write them after Load, or use [Optimizer.LoadWith].
-// GradScale, T and Metadata are restored as well; Options are this optimizer's.
+// GradScale, T and Metadata are restored as well; Options are this optimizer's. A part takes its
+// elements of the tensor, see [Optimizer.LoadParts].
 //
 // Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew
 // with the next step. Parameters are restored with Options.SaveParams only, and must be there then.

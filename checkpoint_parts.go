@@ -14,21 +14,25 @@ type Piece struct {
 	Sum     uint32 // its CRC-32 (IEEE)
 }
 
-// SaveParts writes what this optimizer has of a checkpoint that several write together, each the
-// parts that it holds. All of them must know all tensors, by empty parts if need be, with the same
-// counts, Configs, T, GradScale, Metadata and SaveParams: then each of them gets the same head. w
-// is a file that all write, or hands on what it is given to one that writes it.
+// SaveParts writes what this optimizer has of a checkpoint that several write together, each its
+// parts. w is a new file that all of them write, or hands on what it is given to one that does.
 //
-// SaveParts writes the moments, averages and parameters at their places in w, in ascending order,
-// and reads them once. head is what stands before them, up to the checksum. [FinishParts] writes
-// it, and needs the pieces of all. Of tensors that are no parts but whole in several optimizers
-// each writes the same bytes.
+// SaveParts writes moments, averages and parameters at their places in w, in ascending order. It
+// reads them once, and so cannot notice, as Save does, if they change meanwhile. head is what
+// stands before them, still without the checksum. [FinishParts] writes it, and needs the pieces of
+// all.
 //
-// The file is the one that [Optimizer.Save] of all whole tensors writes, if in each group those of
-// Parts stand behind Params, and those of Parts64 behind Params64.
+// Each of the optimizers has all tensors, be it by empty parts, in the same groups and order, with
+// the same counts, Configs, T, GradScale, Metadata and SaveParams; then each of them gets the same
+// head. The average of a tensor has begun for all of its parts or none, and so with VMax: an empty
+// part has them if they are empty and not nil. A tensor that each of them has as a whole is written
+// by each.
 //
-// An error is as those of Save; [ErrParams] is also wrapped where parts of one tensor differ in
-// what they have: counts, averages that have begun, maxima of AMSGrad.
+// The file is the one that [Optimizer.Save] of the whole tensors writes, where a group has those of
+// Parts behind its Params, and those of Parts64 behind its Params64.
+//
+// An error is as those of Save. It wraps [ErrParams] also where the parts of a tensor differ in T,
+// or in whether they have averages or VMax.
 func (o *Optimizer) SaveParts(w io.WriterAt) (head []byte, pieces []Piece, err error) {
 	if err := o.enter(); err != nil {
 		return nil, nil, err
@@ -63,12 +67,13 @@ func (o *Optimizer) SaveParts(w io.WriterAt) (head []byte, pieces []Piece, err e
 }
 
 // FinishParts completes the checkpoint that [Optimizer.SaveParts] of several optimizers have
-// written to w: it puts the checksum into head, which is the same from all of them, and writes it.
-// The pieces are those of all, in any order.
+// written to w. It writes head, which all of them were given, with the checksum in it. The pieces
+// are those of all, in any order.
 //
-// An error is the writer's (wrapped), or wraps [ErrCheckpoint] and says where, if the pieces do not
-// fill the file, or overlap. The same piece may come from several; if their checksums differ, that
-// is an error, too. After such an error nothing has been written.
+// An error is the writer's (wrapped), or wraps [ErrCheckpoint] and says where, if the pieces leave
+// a gap or overlap. Equal ones do not: they are a tensor that several have as a whole. If only
+// their checksums differ, that is an error, too. After an error about pieces nothing has been
+// written.
 func FinishParts(w io.WriterAt, head []byte, pieces []Piece) error {
 	runs := make([]checkpoint.Run, len(pieces))
 	for i, p := range pieces {
@@ -88,13 +93,12 @@ func FinishParts(w io.WriterAt, head []byte, pieces []Piece) error {
 	return nil
 }
 
-// LoadParts is [Optimizer.Load] of an optimizer that may have parts of tensors. It reads the whole
-// checkpoint, written by Save or in parts, of which the tensors were cut elsewhere or not at all,
-// keeps what the parts hold, and verifies the checksum of all. It is all or nothing for this
-// optimizer.
-func (o *Optimizer) LoadParts(r io.Reader) error {
-	return o.Load(r)
-}
+// LoadParts is [Optimizer.Load] under the name that goes with SaveParts. It reads the whole of a
+// checkpoint, be it from Save or SaveParts, whose tensors may have been cut otherwise or not at
+// all, keeps the elements that the parts hold, and verifies the checksum of everything. The tensors
+// have the size that the parts have as Of. It is all or nothing for this optimizer; of several that
+// share the tensors, others may have loaded where one has an error.
+func (o *Optimizer) LoadParts(r io.Reader) error { return o.Load(r) }
 
 // named returns the indices of the tensor of a name, or of its parts in their order.
 func (o *Optimizer) named(name string) []int {

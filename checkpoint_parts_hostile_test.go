@@ -205,7 +205,8 @@ func TestPartsOtherSizes(t *testing.T) {
 			assert.Equal(t, before, everyPart(o))
 		}
 	}
-	o, err := New(Options{}, Group{Config: Default(), Parts64: []Part64{{Param64{Name: "a"}, 0, n}}})
+	o, err := New(Options{}, Group{Config: Default(),
+		Parts64: []Part64{{Param64{Name: "a"}, 0, n}}})
 	require.NoError(t, err)
 	err = o.LoadParts(bytes.NewReader(file))
 	require.ErrorIs(t, err, ErrCheckpoint)
@@ -240,8 +241,8 @@ func TestPartsSaveErrors(t *testing.T) {
 	}
 	o := twoParts(nil)
 	o.Groups[0].Parts[1].State.T = 7
-	refuse(o, ErrParams, `"a"`, "T = 7", "T = 0", "from 0 on", "from 8192 on")
-	refuse(twoParts(make([]float32, Tile)), ErrParams, `"a"`, "VMax: true", "VMax: false")
+	refuse(o, ErrParams, `"a"`, "T is 7 and 0")
+	refuse(twoParts(make([]float32, Tile)), ErrParams, `"a"`, "VMax", "Parts[0]", "Parts[1]")
 	o = twoParts(nil)
 	o.Groups[0].Parts[1].State.M = nil
 	refuse(o, ErrLength, `"a"`)

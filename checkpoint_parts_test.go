@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -435,3 +436,50 @@ func TestPartsMemory(t *testing.T) {
 type sender2 struct{}
 
 func (sender2) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
+// Parts are loaded by all the ways, and what was done is told by tensor.
+func TestPartsLoadWith(t *testing.T) {
+	m := &cutModel{options: Options{SaveParams: true, EMADecay: 0.5}, configs: []Config{DefaultW()},
+		tensors: []cutTensor{{name: "a", n: 12 * Tile, cut: true}, {name: "b", n: 7, cut: true}}}
+	whole := m.whole(t)
+	stepCut(t, 0, 3, whole)
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	require.NoError(t, whole.SaveFile(path))
+	file := saved(t, whole)
+
+	ranks := m.ranks(t, 2, rand.New(rand.NewPCG(1, 1)))
+	require.NotEmpty(t, slices.DeleteFunc(slices.Clone(ranks), func(o *Optimizer) bool {
+		return len(o.tensors) < 3
+	}), "one has several parts of a tensor")
+	for _, o := range ranks {
+		require.NoError(t, o.LoadFile(path))
+	}
+	sameFile(t, file, savedParts(t, ranks), "LoadFile")
+
+	// The tensor c takes the place of a; b stays as it is.
+	m.tensors[0].name = "c"
+	m.options.EMADecay = 0
+	m.configs[0].AMSGrad = true
+	for _, o := range m.ranks(t, 2, rand.New(rand.NewPCG(1, 1))) {
+		o.Groups[0].Config.LR = 42
+		before := map[string]string{}
+		for _, x := range o.tensors {
+			before[x.title()] = string(x.memory(checkpoint.M))
+		}
+		loaded, err := o.LoadWith(bytes.NewReader(file), LoadOptions{Partial: true,
+			KeepConfigs: true, Name: func(name string) string {
+				return map[string]string{"a": "c"}[name]
+			}})
+		require.NoError(t, err)
+		require.Equal(t, Loaded{Restored: []string{"c"}, New: []string{"b"}, Left: []string{"b"},
+			NewMaxima: []string{"c"}, SkippedAverages: true, KeptConfigs: []int{0}}, loaded)
+		for _, x := range o.tensors {
+			want := before[x.title()]
+			if x.name == "c" {
+				want = string(whole.tensor("a").memory(checkpoint.M)[4*x.from:][:4*x.n])
+				require.EqualValues(t, *whole.tensor("a").count(), *x.count())
+			}
+			require.Equal(t, want, string(x.memory(checkpoint.M)), x.title())
+		}
+	}
+}

@@ -119,21 +119,32 @@ func (o *Optimizer) agree() error {
 			first = t
 			continue
 		}
-		fault := ""
-		switch {
-		case t.hasGrad != first.hasGrad:
+		fault := first.unlike(t)
+		if t.hasGrad != first.hasGrad {
 			fault = "one has a gradient and one has none: want all or none (empty is not nil)"
-		case *t.count() != *first.count():
-			fault = fmt.Sprintf("T is %d and %d: want one T", *first.count(), *t.count())
-		case t.begun != first.begun:
-			fault = "one has an average that has begun and one has not: give EMA to all or to none"
-		default:
-			continue
 		}
-		return fmt.Errorf("%w: %v and %v are parts of %q: %s", ErrParams, first.where, t.where,
-			t.name, fault)
+		if fault != "" {
+			return first.apart(t, fault)
+		}
 	}
 	return nil
+}
+
+// unlike says in what the past of two parts of a tensor differs, "" if it does not.
+func (t tensor) unlike(other tensor) (fault string) {
+	switch {
+	case *t.count() != *other.count():
+		return fmt.Sprintf("T is %d and %d: want one T", *t.count(), *other.count())
+	case t.begun != other.begun:
+		return "one has an average that has begun and one has not: give EMA to all or to none"
+	}
+	return ""
+}
+
+// apart is the error of two parts of a tensor that are no parts of one.
+func (t tensor) apart(other tensor, fault string) error {
+	return fmt.Errorf("%w: %v and %v are parts of %q: %s", ErrParams, t.where, other.where, t.name,
+		fault)
 }
 
 // isCut reports whether o has parts of the named tensor.

@@ -74,9 +74,8 @@ func Finish(head []byte, runs []Run) ([]byte, error) {
 	}
 	// where says of which tensor a byte of the file is.
 	where := func(at int64) string {
-		i, _ := slices.BinarySearchFunc(tensors, at-begin, func(t safetensors.Tensor, at int64) int {
-			return cmp.Compare(t.To, at+1)
-		})
+		i, _ := slices.BinarySearchFunc(tensors, at-begin+1,
+			func(t safetensors.Tensor, to int64) int { return cmp.Compare(t.To, to) })
 		if i == len(tensors) || at < begin {
 			return fmt.Sprintf("byte %d", at)
 		}
