@@ -97,10 +97,10 @@ func (o *Optimizer) stepRuns(runs []int, stepped func(run int)) {
 	g := &o.grid
 	o.pass, o.passing, o.end = stepPass, g, 0
 	for i, end := range runs {
-		// A chunk may belong to two runs.
 		o.begin, o.end = o.end, end
-		o.first = max(0, sort.SearchInts(g.chunks, o.begin+1)-1)
 		if o.begin < o.end {
+			// A chunk may have cells of two runs.
+			o.first = sort.SearchInts(g.chunks, o.begin+1) - 1
 			o.pool.Run((*chunks)(o), sort.SearchInts(g.chunks, o.end)-o.first)
 		}
 		stepped(i)
