@@ -66,7 +66,7 @@ func (z *Optimizer) agree(own error, words ...uint64) ([]uint64, error) {
 	for r := range counts {
 		words := all[r*(2+said):][:2+said]
 		if words[0] > 1+longestText {
-			return nil, z.engine(fmt.Errorf("zero: rank %d speaks another language", r))
+			return nil, z.engine(fmt.Errorf("rank %d speaks another language", r))
 		}
 		if words[0] > 0 && at < 0 {
 			at, bits = r, words[1]
@@ -170,6 +170,10 @@ func unpacked(words []uint64, n int) (b []byte) {
 		b = binary.LittleEndian.AppendUint64(b, w)
 	}
 	return b[:n]
+}
+
+func (z *Optimizer) metadataHash() uint64 {
+	return z.hash(func(b []byte) []byte { return fmt.Appendf(b, "%q", z.Metadata) })
 }
 
 // hash returns the FNV-1a of what f appends.

@@ -152,7 +152,8 @@ func (c *comm) Gather(own []uint64, counts []int) ([]uint64, error) {
 	if len(own) != counts[c.rank] {
 		c.break_(fmt.Errorf("rank %d gathers %d words, and counts %v", c.rank, len(own), counts))
 	}
-	c.said[c.rank], c.counts[c.rank] = slices.Clone(own), slices.Clone(counts)
+	c.said[c.rank] = append([]uint64{}, own...) // not nil
+	c.counts[c.rank] = slices.Clone(counts)
 	round, all := c.round, true
 	for r := range c.said {
 		all = all && c.said[r] != nil
@@ -181,7 +182,7 @@ func (c *comm) Gather(own []uint64, counts []int) ([]uint64, error) {
 func together(t *testing.T, ranks int, f func(c *comm)) *world {
 	t.Helper()
 	w := newWorld(ranks)
-	slow := time.AfterFunc(2*time.Minute, func() {
+	slow := time.AfterFunc(30*time.Second, func() {
 		w.Lock()
 		defer w.Unlock()
 		w.break_(errors.New("the ranks wait for each other"))

@@ -106,10 +106,10 @@ func (z *Optimizer) Add() error {
 	defer z.leave()
 	if z.added >= z.want {
 		z.added = z.want + 1
-		return z.countError()
+		return fmt.Errorf("zero: %w", z.countError())
 	}
 	if err := z.bind(true); err != nil {
-		return err
+		return fmt.Errorf("zero: %w", err)
 	}
 	if z.want > 1 {
 		_, z.merging = z.next()
@@ -128,7 +128,7 @@ func (z *Optimizer) ZeroGrad() error {
 	defer z.leave()
 	z.forget()
 	if err := z.bind(true); err != nil {
-		return err
+		return fmt.Errorf("zero: %w", err)
 	}
 	for i := range z.tensors {
 		clear(z.tensors[i].grad)
@@ -138,10 +138,10 @@ func (z *Optimizer) ZeroGrad() error {
 
 func (z *Optimizer) countError() error {
 	if z.added > z.want {
-		return fmt.Errorf("zero: more than the %d leaves of this rank were added in a step: call "+
+		return fmt.Errorf("more than the %d leaves of this rank were added in a step: call "+
 			"ZeroGrad and add them again", z.want)
 	}
-	return fmt.Errorf("zero: %d of the %d leaves of this rank were added", z.added, z.want)
+	return fmt.Errorf("%d of the %d leaves of this rank were added", z.added, z.want)
 }
 
 // adding is z as the job of adding a leaf, a cell a chunk.
@@ -177,19 +177,16 @@ func (a *adding) Do(chunk, _ int) {
 
 // accumulate makes to the sum of to and from.
 func (t *tensor) accumulate(to, from []byte) {
+	var err error
 	if t.size == 4 {
-		accumulate(floats[float32](to), floats[float32](from))
+		err = adam.Accumulate(floats[float32](to), floats[float32](from))
 	} else {
-		accumulate(floats[float64](to), floats[float64](from))
+		err = adam.Accumulate64(floats[float64](to), floats[float64](from))
+	}
+	if err != nil { // cannot be: the lengths are the same, and bind has looked for overlaps
+		panic(err)
 	}
 }
 
 // allocate returns so many bytes, aligned for floats.
 func allocate(n int) []byte { return checkpoint.Memory(make([]float64, (n+7)/8))[:n] }
-
-func accumulate[F float](to, from []F) {
-	from = from[:len(to)]
-	for i := range to {
-		to[i] += from[i]
-	}
-}

@@ -73,7 +73,7 @@ func (z *Optimizer) enrol() error {
 			field = "Parts64"
 		}
 		if field != "" {
-			return fmt.Errorf("zero: %w: Groups[%d].%s: only Params and Params64 are sharded",
+			return fmt.Errorf("%w: Groups[%d].%s: only Params and Params64 are sharded",
 				adam.ErrParams, i, field)
 		}
 		for j := range g.Params {
@@ -99,14 +99,14 @@ func (z *Optimizer) enrol() error {
 	for i := range z.tensors {
 		z.total += z.tensors[i].n
 		if i > 0 && z.tensors[i].name == z.tensors[i-1].name {
-			return fmt.Errorf("zero: %w: name %q is not unique", adam.ErrParams, z.tensors[i].name)
+			return fmt.Errorf("%w: name %q is not unique", adam.ErrParams, z.tensors[i].name)
 		}
 	}
 	return nil
 }
 
 func memoryError(group int, list string, index int) error {
-	return fmt.Errorf("zero: %w: Groups[%d].%s[%d] has a State or an EMA: leave them nil, as they "+
+	return fmt.Errorf("%w: Groups[%d].%s[%d] has a State or an EMA: leave them nil, as they "+
 		"are sharded", adam.ErrParams, group, list, index)
 }
 
@@ -295,10 +295,10 @@ func (t *tensor) find(groups []adam.Group) error {
 	}
 	switch {
 	case name != t.name:
-		return fmt.Errorf("zero: %w: %q is not where it was in New: want the same Groups",
+		return fmt.Errorf("%w: %q is not where it was in New: want the same Groups",
 			adam.ErrParams, t.name)
 	case n != t.n, t.now.hasGrad && grad != t.n:
-		return fmt.Errorf("zero: %w: %q had %d elements in New; Value %d, Grad %d", adam.ErrLength,
+		return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %d", adam.ErrLength,
 			t.name, t.n/t.size, n/t.size, grad/t.size)
 	}
 	return nil
@@ -321,13 +321,13 @@ func (z *Optimizer) bind(leaf bool) error {
 			t.now.grad, t.now.hasGrad = t.grad, t.hasGrad
 		}
 		if z.added > 0 && t.now.hasGrad != t.hasGrad {
-			return fmt.Errorf("zero: %w: %q has a gradient in some leaves of a step only: give it "+
+			return fmt.Errorf("%w: %q has a gradient in some leaves of a step only: give it "+
 				"one of zeros in the others", adam.ErrParams, t.name)
 		}
 		moved = moved || !same(t.now.value, t.value) || !same(t.now.grad, t.grad)
 	}
 	if tensors != len(z.tensors) {
-		return fmt.Errorf("zero: %w: Groups hold %d tensors, %d were given to New", adam.ErrParams,
+		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New", adam.ErrParams,
 			tensors, len(z.tensors))
 	}
 	if moved {
@@ -362,7 +362,7 @@ func (z *Optimizer) overlaps() error {
 			continue
 		}
 		if s.from < last.to {
-			return fmt.Errorf("zero: %w: %s of %q and %s of %q", adam.ErrOverlap, last.what,
+			return fmt.Errorf("%w: %s of %q and %s of %q", adam.ErrOverlap, last.what,
 				z.tensors[last.tensor].name, s.what, z.tensors[s.tensor].name)
 		}
 		last = s

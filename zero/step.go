@@ -246,7 +246,7 @@ func (z *Optimizer) norm() (squares float64, nonFinite string, err error) {
 	const none = math.MaxUint64
 	tiles, name, err := z.own.Squares()
 	if err == nil && len(tiles) != z.tiles[z.comm.Rank()] {
-		err = errors.New("zero: the norm has another number of tiles than the segments")
+		err = errors.New("the norm has another number of tiles than the segments")
 	}
 	if err != nil {
 		return 0, "", err

@@ -156,14 +156,14 @@ func New(c Comm, o Options, groups ...adam.Group) (*Optimizer, error) {
 		Groups: copyOf(groups), Options: o.Options, GradScale: 1, comm: c, message: maxMessage,
 	}
 	if err := z.enrol(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("zero: %w", err)
 	}
 	z.deal(c.Rank(), c.Size(), o.Bucket)
 	z.grow(c.Rank(), c.Size(), o.Leaves)
 	z.plan()
 	z.model = z.modelHash(o)
 	if err := z.bind(true); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("zero: %w", err)
 	}
 	var err error
 	if z.own, err = adam.New(o.Options, z.groupsOfParts()...); err != nil {
