@@ -132,10 +132,10 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	return list, err
 }
 
-// hasMaximum reports whether t has a maximum of AMSGrad, be it one of an empty part.
+// hasMaximum reports whether t has a maximum of AMSGrad, be it that of no elements.
 func (t tensor) hasMaximum() bool {
 	m := t.memory(checkpoint.VMax)
-	return len(m) > 0 || m != nil && t.n == 0 && t.of > 0
+	return len(m) > 0 || m != nil && t.n == 0
 }
 
 // headerLimit is larger than the header of any checkpoint of o, written in the longest possible way

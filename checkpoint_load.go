@@ -431,9 +431,6 @@ func (l *loader) data(saved safetensors.Tensor) error {
 	at := saved.From
 	for _, i := range parts {
 		to, from := l.saved[i].memory(what), saved.From+l.o.tensors[i].before()
-		if len(to) == 0 {
-			continue
-		}
 		if err := l.r.Skip(from - at); err != nil {
 			return err
 		}

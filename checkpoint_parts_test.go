@@ -30,13 +30,7 @@ type cutTensor struct {
 	list         list // of an optimizer that has all of it: params, params64 or tables
 	cut          bool // it is in parts where there are several optimizers
 	state, eager bool // State and EMA are given
-}
-
-// memoryOf is what a process has of a tensor: floats of one type.
-type memoryOf struct {
-	value, m, v, vmax, ema []float32
-	value64, ema64         []float64
-	m64, v64, vmax64       []float64
+	vmax         bool // and State has VMax
 }
 
 // randomCut returns a model of a few tensors, many of them longer than a tile.
@@ -53,26 +47,30 @@ func randomCut(r *rand.Rand) *cutModel {
 		c.LR, c.AMSGrad, c.EpsUncorrected = r.Float64(), r.IntN(2) == 0, r.IntN(4) == 0
 		m.configs = append(m.configs, c)
 	}
-	lengths := []int{0, 1, 5, Tile - 1, Tile, Tile + 1, 2 * Tile, 3*Tile + 7, 5*Tile - 3}
-	for i := range r.IntN(9) {
+	lengths := []int{0, 1, 5, Tile - 1, Tile, Tile + 1, 2 * Tile, 3*Tile + 7, 11*Tile - 3}
+	count := r.IntN(9)
+	if r.IntN(6) == 0 {
+		count, lengths = 30, lengths[:3]
+	}
+	for i := range count {
 		t := cutTensor{name: fmt.Sprint("é.", r.IntN(5), ".", i), n: lengths[r.IntN(len(lengths))],
 			group: r.IntN(len(m.configs)), list: list(r.IntN(3)), state: r.IntN(4) == 0,
 			eager: r.IntN(5) == 0}
+		t.vmax = m.configs[t.group].AMSGrad || r.IntN(2) == 0
 		t.cut = t.list != tables && r.IntN(6) > 0
 		m.tensors = append(m.tensors, t)
 	}
 	// As the optimizers of parts have them: whole ones before those that are cut.
 	slices.SortStableFunc(m.tensors, func(a, b cutTensor) int {
-		return int(b2f(a.cut) - b2f(b.cut))
+		switch {
+		case a.cut == b.cut:
+			return 0
+		case b.cut:
+			return -1
+		}
+		return 1
 	})
 	return m
-}
-
-func b2f(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // whole returns the model as one optimizer.
@@ -153,7 +151,10 @@ func deal[F float, P any](s cutTensor, groups [][]Group, ranks int, r *rand.Rand
 		}
 		var m [][]F
 		if s.state {
-			m = [][]F{make([]F, to-from), make([]F, to-from), make([]F, to-from)}
+			m = [][]F{make([]F, to-from), make([]F, to-from), nil}
+			if s.vmax {
+				m[2] = make([]F, to-from)
+			}
 		}
 		add(&groups[rank][s.group], param(s.name, value, ema, m), from, cut)
 	}
@@ -166,6 +167,9 @@ func deal[F float, P any](s cutTensor, groups [][]Group, ranks int, r *rand.Rand
 	has := make([]bool, ranks)
 	for from := 0; from < s.n; {
 		to := min(from+Tile*(1+r.IntN(3)), s.n)
+		if r.IntN(6) == 0 { // longer than a chunk, where the tensor is
+			to = s.n
+		}
 		rank := r.IntN(ranks)
 		give(rank, from, to, true)
 		has[rank] = true
@@ -268,8 +272,8 @@ func savedParts(t testing.TB, all []*Optimizer) []byte {
 
 // However a model is cut, its file is that of the whole, and optimizers that are cut otherwise go
 // on from it to the same bits.
-func TestPartsCheckpoint(t *testing.T) {
-	const models = 40
+func TestPartsFile(t *testing.T) {
+	const models = 20
 	for i := range uint64(models) {
 		r := rand.New(rand.NewPCG(i, 12))
 		m := randomCut(r)
@@ -291,19 +295,36 @@ func TestPartsCheckpoint(t *testing.T) {
 		}
 		file := saved(t, whole)
 		sameFile(t, file, savedParts(t, parts), "model %d: %+v", i, m)
+		for _, o := range parts {
+			require.Equal(t, whole.headerLimit(), o.headerLimit())
+		}
 
 		checkpoint.BigEndian = !checkpoint.BigEndian
 		turned := savedParts(t, parts)
 		sameFile(t, saved(t, whole), turned, "model %d", i)
 		checkpoint.BigEndian = !checkpoint.BigEndian
 
-		for _, ranks := range []int{0, 1 + r.IntN(5)} {
-			resumed := m.ranks(t, ranks, r)
+		other := *m // before it has maxima
+		other.configs, other.tensors = slices.Clone(m.configs), slices.Clone(m.tensors)
+		for j := range other.configs {
+			other.configs[j].AMSGrad = false
+		}
+		for j := range other.tensors {
+			other.tensors[j].vmax = false
+		}
+		for _, ranks := range []int{0, 1 + r.IntN(5), -1 - r.IntN(5)} {
+			from := m
+			if ranks < 0 {
+				from, ranks = &other, -ranks
+			}
+			resumed := from.ranks(t, ranks, r)
 			stepCut(t, 7, 8, resumed...)
 			for _, o := range resumed {
-				o.Groups[0].Config = Default()
-				if o.Groups[0].size() == 0 { // it keeps its own
-					o.Groups[0].Config = whole.Groups[0].Config
+				for j := range o.Groups {
+					o.Groups[j].Config = Default()
+					if o.Groups[j].size() == 0 { // it keeps its own
+						o.Groups[j].Config = whole.Groups[j].Config
+					}
 				}
 				require.NoError(t, o.LoadParts(bytes.NewReader(file)))
 			}
@@ -344,8 +365,9 @@ func savedOf(t testing.TB, ranks int, all []*Optimizer) []byte {
 
 // Where ranks do not share a file system, one of them writes what the others send.
 func TestPartsStream(t *testing.T) {
-	m := randomCut(rand.New(rand.NewPCG(3, 12)))
-	ranks := m.ranks(t, 3, rand.New(rand.NewPCG(1, 1)))
+	m := &cutModel{options: smallOptions, configs: []Config{DefaultW()},
+		tensors: []cutTensor{{name: "a", n: 20*Tile + 1, cut: true}, {name: "b", n: 5, cut: true}}}
+	ranks := m.ranks(t, 3, rand.New(rand.NewPCG(1, 3)))
 	whole := m.whole(t)
 	stepCut(t, 0, 2, append(ranks, whole)...)
 	var f memoryFile
@@ -366,6 +388,7 @@ func TestPartsStream(t *testing.T) {
 			require.NoError(t, err, "rank %d", i)
 		}
 		require.NoError(t, <-failed)
+		require.NotEmpty(t, own)
 		pieces = append(pieces, own...)
 	}
 	require.NoError(t, FinishParts(&f, head, pieces))
@@ -389,24 +412,55 @@ type failingAt struct{ failing }
 
 func (f *failingAt) WriteAt(b []byte, _ int64) (int, error) { return f.Write(b) }
 
+// failingOnce fails in the call of a number, counted from 1, and in no other.
+type failingOnce struct{ broken, calls int }
+
+func (f *failingOnce) WriteAt(b []byte, _ int64) (int, error) {
+	if f.calls++; f.calls == f.broken {
+		return 0, errors.New("broken cable")
+	}
+	return len(b), nil
+}
+
 // Errors of the writer come out, and so does what it leaves unwritten.
 func TestPartsWriters(t *testing.T) {
 	m := &cutModel{options: smallOptions, configs: []Config{DefaultW()},
-		tensors: []cutTensor{{name: "a", n: 3, cut: true}, {name: "b", n: Tile * 12, cut: true}}}
-	o := m.ranks(t, 1, rand.New(rand.NewPCG(1, 2)))[0]
-	var f memoryFile
-	head, pieces, err := o.SaveParts(&f)
-	require.NoError(t, err)
-	size := len(f.b) - len(head)
+		tensors: []cutTensor{{name: "a", n: 3, cut: true}, {name: "b", n: 20 * Tile, cut: true}}}
+	all := m.ranks(t, 2, rand.New(rand.NewPCG(1, 2)))
 	full := errors.New("disk full")
-	for _, i := range []int{0, 1, 11, checkpoint.BufferSize, size / 2, size - 1} {
+	var head []byte
+	var pieces []Piece
+	for _, o := range all {
+		h, own, err := o.SaveParts(&memoryFile{})
+		require.NoError(t, err)
+		head, pieces = h, append(pieces, own...)
+		written := 0
+		for _, p := range own {
+			for _, i := range []int{written, written + 1, written + int(p.Len) - 1} {
+				for _, c := range [][2]error{{full, full}, {nil, io.ErrShortWrite}} {
+					h, p, err := o.SaveParts(&failingAt{failing{i, c[0]}})
+					require.ErrorIs(t, err, c[1], "after %d bytes", i)
+					require.NotErrorIs(t, err, ErrCheckpoint)
+					require.Nil(t, h)
+					require.Nil(t, p)
+				}
+			}
+			written += int(p.Len)
+		}
+		_, _, err = o.SaveParts(&failingAt{failing{written, full}})
+		require.NoError(t, err)
+		calls := 0
+		for broken := 0; broken <= calls; broken++ {
+			w := failingOnce{broken, 0}
+			if _, _, err = o.SaveParts(&w); broken > 0 {
+				require.Error(t, err, "call %d of %d", broken, calls)
+			}
+			calls = max(calls, w.calls)
+		}
+	}
+	for i := range head {
 		for _, c := range [][2]error{{full, full}, {nil, io.ErrShortWrite}} {
-			h, p, err := o.SaveParts(&failingAt{failing{i, c[0]}})
-			require.ErrorIs(t, err, c[1], "after %d bytes", i)
-			require.NotErrorIs(t, err, ErrCheckpoint)
-			require.Nil(t, h)
-			require.Nil(t, p)
-			err = FinishParts(&failingAt{failing{min(i, len(head)-1), c[0]}}, head, pieces)
+			err := FinishParts(&failingAt{failing{i, c[0]}}, head, pieces)
 			require.ErrorIs(t, err, c[1])
 			require.NotErrorIs(t, err, ErrCheckpoint)
 		}
@@ -447,7 +501,7 @@ func TestPartsLoadWith(t *testing.T) {
 	require.NoError(t, whole.SaveFile(path))
 	file := saved(t, whole)
 
-	ranks := m.ranks(t, 2, rand.New(rand.NewPCG(1, 1)))
+	ranks := m.ranks(t, 2, rand.New(rand.NewPCG(1, 3)))
 	require.NotEmpty(t, slices.DeleteFunc(slices.Clone(ranks), func(o *Optimizer) bool {
 		return len(o.tensors) < 3
 	}), "one has several parts of a tensor")
@@ -460,7 +514,7 @@ func TestPartsLoadWith(t *testing.T) {
 	m.tensors[0].name = "c"
 	m.options.EMADecay = 0
 	m.configs[0].AMSGrad = true
-	for _, o := range m.ranks(t, 2, rand.New(rand.NewPCG(1, 1))) {
+	for _, o := range m.ranks(t, 2, rand.New(rand.NewPCG(1, 3))) {
 		o.Groups[0].Config.LR = 42
 		before := map[string]string{}
 		for _, x := range o.tensors {

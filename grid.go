@@ -86,7 +86,7 @@ func (o *Optimizer) run(p pass, g *grid) {
 	o.pool.Run((*chunks)(o), len(g.chunks))
 }
 
-// stepRuns is run of the pass of a step, run by run: see StepWith.
+// stepRuns is run of the pass of a step, run by run, with nil in one: see StepWith.
 func (o *Optimizer) stepRuns(runs []int, stepped func(run int)) {
 	done := false
 	defer func() {
@@ -96,7 +96,11 @@ func (o *Optimizer) stepRuns(runs []int, stepped func(run int)) {
 	}()
 	g := &o.grid
 	o.pass, o.passing, o.end = stepPass, g, 0
-	for i, end := range runs {
+	for i := range max(1, len(runs)) {
+		end := len(g.cells)
+		if runs != nil {
+			end = runs[i]
+		}
 		o.begin, o.end = o.end, end
 		if o.begin < o.end {
 			// A chunk may have cells of two runs.
@@ -149,8 +153,8 @@ func (o *Optimizer) sumOfSquares() {
 	})
 }
 
-// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none, ""
-// though the sum of all squares is not, since the square of a float64 may overflow.
+// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none,
+// "", though the sum of all squares is not, since the square of a float64 may overflow.
 func (o *Optimizer) nonFinite() (name string) {
 	for i, s := range o.sums {
 		if s <= math.MaxFloat64 {

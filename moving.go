@@ -122,8 +122,8 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 	}
 	old := typedOf[F](o.tensor(name).kind)
 	if o.isCut(name) {
-		return fmt.Errorf("%w: %q is in parts, which do not grow: give Regroup parts of the longer "+
-			"tensor, with States", ErrParams, name)
+		return fmt.Errorf("%w: %q is in parts, which do not grow: give Regroup parts of the "+
+			"longer tensor, with States", ErrParams, name)
 	}
 	if old == nil {
 		return fmt.Errorf("%w: %q has no elements of type %T: Grow is for float32, Grow64 for "+

@@ -89,7 +89,8 @@ type model struct {
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
 // Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It
 // allocates the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a
-// name that is not unique or no UTF-8, parts that do not fit together), [ErrLength], [ErrRows] or [ErrOverlap].
+// name that is not unique or no UTF-8, parts that do not fit together), [ErrLength], [ErrRows] or
+// [ErrOverlap].
 //
 // [Optimizer.Close] ends the goroutines of an optimizer that has more than one worker.
 func New(options Options, groups ...Group) (*Optimizer, error) {

@@ -53,7 +53,7 @@ type Table struct {
 
 // Group holds the tensors that are stepped with one Config. It may change between steps, as LR does
 // under a schedule. Tensors with a learning rate of their own are a group each. Names are unique
-// over all kinds and groups.
+// over all kinds and groups, but for the parts of a tensor, which have its name.
 type Group struct {
 	Config   Config
 	Params   []Param
@@ -127,7 +127,9 @@ type Stats struct {
 	// without MaxNorm and SkipNonFinite, which need it.
 	GradNorm float64
 	Skipped  bool // a gradient is NaN or Inf and SkipNonFinite is set: nothing has changed
-	Stepped  int  // tensors that were stepped: those with a gradient; 0 if the step was skipped
+	// Stepped is the number of tensors that were stepped: those with a gradient, a tensor in parts
+	// as one; 0 if the step was skipped.
+	Stepped int
 	// NonFinite names the first tensor, in the order of the names, whose gradient has a NaN or Inf.
 	// It is known where GradNorm is.
 	NonFinite string

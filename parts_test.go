@@ -2,7 +2,6 @@ package adam
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/fusedadam/adam/internal/operands"
 	"github.com/fusedadam/adam/internal/selection"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -363,6 +361,3 @@ func FuzzParts(f *testing.F) {
 		trialOfParts(t, seed, 1+int(ranks%16), o, bits)
 	})
 }
-
-var _ = assert.Equal
-var _ = errors.Is

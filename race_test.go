@@ -62,8 +62,9 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 	}
 	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false,
 		"Grad and ZeroGrad": true, "Value and Grad": true, "Value of float64": true,
-		"Grad of float64": false, "Value of a table": true, "Value of other rows": false,
-		"Rows": false, "average over other rows": true} {
+		"Grad of float64": false, "Value of a part": true, "Value of a table": true,
+		"Value of other rows": false,
+		"Rows":                false, "average over other rows": true} {
 		t.Run(shared, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
 			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
@@ -92,6 +93,8 @@ func raceOptimizers(t *testing.T, shared string) {
 			Params64: []Param64{{Name: "b", Value: make([]float64, n), Grad: make([]float64, n)}},
 			Tables: []Table{{Name: "c", Width: tile, Value: make([]float32, n), Rows: []int32{1},
 				Grad: make([]float32, tile)}},
+			Parts: []Part{{Param{Name: "d", Value: make([]float32, tile),
+				Grad: make([]float32, tile)}, tile, n}},
 		}
 	}
 	a, b := &groups[0], &groups[1]
@@ -108,6 +111,8 @@ func raceOptimizers(t *testing.T, shared string) {
 		b.Params64[0].Value = a.Params64[0].Value
 	case "Grad of float64":
 		b.Params64[0].Grad = a.Params64[0].Grad
+	case "Value of a part":
+		b.Parts[0].Value = a.Parts[0].Value
 	case "Value of a table":
 		table.Value = a.Tables[0].Value
 	case "Value of other rows":

@@ -76,9 +76,6 @@ func (o *Optimizer) StepWith(squares float64, nonFinite string, runs []int,
 		return stats, fmt.Errorf("%w: runs are %v: want ascending numbers of tiles, the last of "+
 			"all %d", ErrParams, runs, tiles)
 	}
-	if runs == nil {
-		runs = []int{tiles}
-	}
 	o.pool.Begin(o.grid.words)
 	defer o.pool.End()
 	o.squares, o.normed = squares, false

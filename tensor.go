@@ -8,9 +8,9 @@ import (
 	"github.com/fusedadam/adam/internal/checkpoint"
 )
 
-// A tensor is what the optimizer knows of a [Param], a [Param64], a [Table], a [Part] or a [Part64].
-// One code serves all: typed has it, for elements of either type, and table says what is different
-// in a table. A part is a typed that knows which elements it has.
+// A tensor is what the optimizer knows of a [Param], a [Param64], a [Table], a [Part] or a
+// [Part64]. One code serves all: typed has it, for elements of either type, and table says what is
+// different in a table. A part is a typed that knows which elements it has.
 type tensor struct {
 	*base
 	kind

@@ -61,7 +61,7 @@ func WriteParts(w io.WriterAt, head []byte, data []Data) ([]Run, error) {
 }
 
 // Finish checks that the runs fill the file that begins with head, which is from AppendCounts, and
-// returns head with the checksum. A run may be there several times.
+// returns head with the checksum. A run may be there several times. Finish sorts runs.
 func Finish(head []byte, runs []Run) ([]byte, error) {
 	tensors, err := decodeHead(head)
 	if err != nil {
@@ -81,18 +81,14 @@ func Finish(head []byte, runs []Run) ([]byte, error) {
 		}
 		return fmt.Sprintf("byte %d, which is of %s", at, safetensors.Quote(tensors[i].Name))
 	}
-	runs = slices.Clone(runs)
-	slices.SortFunc(runs, func(a, b Run) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Len, b.Len),
-			cmp.Compare(a.Sum, b.Sum))
-	})
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.At, b.At) })
 	sum, at := crc32.ChecksumIEEE(head[safetensors.Prefix:]), int64(len(head))
 	for i, r := range runs {
 		switch {
-		case r.Len < 0 || r.At < 0 || r.Len > end-r.At:
+		case r.Len <= 0 || r.At < 0 || r.Len > end-r.At:
 			return nil, fmt.Errorf("a piece of %d bytes at byte %d, and the file has %d", r.Len,
 				r.At, end)
-		case r.Len == 0 || i > 0 && r == runs[i-1]:
+		case i > 0 && r == runs[i-1]:
 		case r.At > at:
 			return nil, fmt.Errorf("nobody has written %d bytes from %s", r.At-at, where(at))
 		case i > 0 && r.At == runs[i-1].At && r.Len == runs[i-1].Len:
