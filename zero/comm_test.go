@@ -23,7 +23,6 @@ type world struct {
 	counts  [][]int
 	result  []uint64
 	err     error // of all ranks from now on
-	gone    int   // ranks that communicate no more
 }
 
 // A pair is the posts between two ranks of which the other side has not come yet.
@@ -63,11 +62,11 @@ func (c *comm) Size() int { return len(c.ranks) }
 // call counts a call, with the lock held.
 func (c *comm) call() {
 	if c.calls++; c.calls == c.fails {
-		c.break_(errEngine)
+		c.stop(errEngine)
 	}
 }
 
-func (w *world) break_(err error) {
+func (w *world) stop(err error) {
 	if w.err == nil {
 		w.err = err
 	}
@@ -100,7 +99,7 @@ func (c *comm) post(from, to int, b []byte, receive bool) {
 		own, others = others, own
 	}
 	if from == to || len(b) == 0 {
-		c.break_(fmt.Errorf("a message of %d bytes from %d to %d", len(b), from, to))
+		c.stop(fmt.Errorf("a message of %d bytes from %d to %d", len(b), from, to))
 	}
 	if len(*others) == 0 {
 		*own = append(*own, p)
@@ -109,7 +108,7 @@ func (c *comm) post(from, to int, b []byte, receive bool) {
 	q := (*others)[0]
 	*others = (*others)[1:]
 	if len(q.b) != len(b) {
-		c.break_(fmt.Errorf("a message of %d bytes from %d to %d, and room for %d", len(b), from,
+		c.stop(fmt.Errorf("a message of %d bytes from %d to %d, and room for %d", len(b), from,
 			to,
 			len(q.b)))
 	}
@@ -150,7 +149,7 @@ func (c *comm) Gather(own []uint64, counts []int) ([]uint64, error) {
 	}
 	c.sent += 8 * len(own) * (len(c.ranks) - 1)
 	if len(own) != counts[c.rank] {
-		c.break_(fmt.Errorf("rank %d gathers %d words, and counts %v", c.rank, len(own), counts))
+		c.stop(fmt.Errorf("rank %d gathers %d words, and counts %v", c.rank, len(own), counts))
 	}
 	c.said[c.rank] = append([]uint64{}, own...) // not nil
 	c.counts[c.rank] = slices.Clone(counts)
@@ -162,7 +161,7 @@ func (c *comm) Gather(own []uint64, counts []int) ([]uint64, error) {
 		c.result = slices.Concat(c.said...)
 		for r := range c.said {
 			if !slices.Equal(c.counts[r], counts) {
-				c.break_(fmt.Errorf("counts of rank %d: %v, of %d: %v", r, c.counts[r], c.rank,
+				c.stop(fmt.Errorf("counts of rank %d: %v, of %d: %v", r, c.counts[r], c.rank,
 					counts))
 			}
 			c.said[r] = nil
@@ -177,35 +176,17 @@ func (c *comm) Gather(own []uint64, counts []int) ([]uint64, error) {
 	return c.words, c.err
 }
 
-// together runs f as each of so many ranks. If one of them fails the test or panics, the others'
-// calls fail. Nothing is left behind.
+// together runs f as each of so many ranks, and looks at what they have left behind.
 func together(t *testing.T, ranks int, f func(c *comm)) *world {
 	t.Helper()
 	w := newWorld(ranks)
 	slow := time.AfterFunc(30*time.Second, func() {
 		w.Lock()
 		defer w.Unlock()
-		w.break_(errors.New("the ranks wait for each other"))
+		w.stop(errors.New("the ranks wait for each other"))
 	})
 	defer slow.Stop()
-	var group sync.WaitGroup
-	for _, c := range w.ranks {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			finished := false
-			defer func() {
-				w.Lock()
-				defer w.Unlock()
-				if w.gone++; !finished {
-					w.break_(errors.New("a rank has failed its test"))
-				}
-			}()
-			f(c)
-			finished = true
-		}()
-	}
-	group.Wait()
+	w.run(f)
 	if w.err == nil {
 		for k, p := range w.posted {
 			assert.Empty(t, p.sends, "%v", k)
@@ -216,4 +197,26 @@ func together(t *testing.T, ranks int, f func(c *comm)) *world {
 		}
 	}
 	return w
+}
+
+// run runs f as each rank. If one fails its test or panics, the calls of the others fail.
+func (w *world) run(f func(c *comm)) {
+	var group sync.WaitGroup
+	for _, c := range w.ranks {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			finished := false
+			defer func() {
+				w.Lock()
+				defer w.Unlock()
+				if !finished {
+					w.stop(errors.New("a rank has failed its test"))
+				}
+			}()
+			f(c)
+			finished = true
+		}()
+	}
+	group.Wait()
 }
