@@ -307,6 +307,29 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// After a load all ranks have all parameters, also those that have no gradient.
+func TestLoadShares(t *testing.T) {
+	m := small()
+	b := m.saved(t, 2)
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	require.NoError(t, os.WriteFile(path, b, 0o666))
+	o, err := adam.New(m.options, m.memory().groups...)
+	require.NoError(t, err)
+	defer o.Close()
+	require.NoError(t, o.Load(bytes.NewReader(b)))
+	want := (&memory{o.Groups}).result(nil)
+	together(t, 3, func(c *comm) {
+		to := m.memory()
+		to.groups[0].Params[0].Grad = nil
+		to.groups[0].Params[1].Grad = nil
+		z, err := New(c, Options{Options: m.options, Leaves: m.leaves}, to.groups...)
+		require.NoError(t, err)
+		defer z.Close()
+		require.NoError(t, z.LoadFile(path))
+		assert.Equal(t, want.values, to.result(nil).values)
+	})
+}
+
 // Ranks with other Options, and ranks that call different methods, find that out.
 func TestOtherMethods(t *testing.T) {
 	m := small()
