@@ -97,7 +97,9 @@ func FinishParts(w io.WriterAt, head []byte, pieces []Piece) error {
 // checkpoint, be it from Save or SaveParts, whose tensors may have been cut otherwise or not at
 // all, keeps the elements that the parts hold, and verifies the checksum of everything. The tensors
 // have the size that the parts have as Of. It is all or nothing for this optimizer; of several that
-// share the tensors, others may have loaded where one has an error.
+// share the tensors, others may have loaded where one has an error. The end of r is the last thing
+// that can fail, so that a reader which ends only where all of them have come so far, and fails
+// otherwise, makes it all or nothing for all.
 func (o *Optimizer) LoadParts(r io.Reader) error { return o.Load(r) }
 
 // named returns the indices of the tensor of a name, or of its parts in their order.

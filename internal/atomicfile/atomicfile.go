@@ -57,7 +57,7 @@ var real = system{
 // flushes the folder where the system can do that (Unix). Several writers at once leave the whole
 // file of one of them. The file keeps the permissions of the one that it replaces. A link at path
 // is replaced, not followed. After an error path is as before, unless the error says that the new
-// file is in place.
+// file is in place. w is an *os.File.
 func Write(path string, write func(w io.Writer) error) error { return real.write(path, write) }
 
 func (s system) write(path string, write func(w io.Writer) error) error {

@@ -352,17 +352,17 @@ func (r *Reader) Skip(left int64) error {
 // ErrSum is wrapped by the error of Close for a wrong checksum.
 var ErrSum = errors.New("checksum of the content")
 
-// Close checks that the file ends behind its data, and the checksum. It does not close the reader
-// below.
+// Close checks the checksum, and that the file ends behind its data. It reads the end last, so that
+// a reader has the last word: it may refuse to end. Close does not close it.
 func (r *Reader) Close() error {
+	if sum := sumString(r.running); r.sum != sum {
+		return fmt.Errorf("%w is %s, the file says %s", ErrSum, sum, r.sum)
+	}
 	switch _, err := r.r.ReadByte(); {
 	case err == nil:
 		return errors.New("the file goes on where its data should end")
 	case err != io.EOF:
 		return err
-	}
-	if sum := sumString(r.running); r.sum != sum {
-		return fmt.Errorf("%w is %s, the file says %s", ErrSum, sum, r.sum)
 	}
 	return nil
 }
