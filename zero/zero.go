@@ -67,7 +67,8 @@ var (
 type Comm interface {
 	Rank() int // of this process, from 0
 	Size() int // number of ranks
-	// Send posts a message. b stays as it is until it is waited for.
+	// Send posts a message, of at least one byte, to another rank. b stays as it is until it is
+	// waited for.
 	Send(to int, b []byte)
 	// Receive posts the room for a message of that length. The messages of a pair of ranks arrive
 	// in the order of the posts.
