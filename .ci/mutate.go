@@ -299,6 +299,35 @@ var mutations = []struct {
 		{`o.normed = false // the caller`, `_ = 0 // the caller`},
 		{`runs[0] < 0 ||`, `false ||`},
 	}},
+	{"zero/leaves.go", []mutation{
+		{"for k := range z.merging - 1 {", "for k := range z.merging {"},
+		{"z.added = z.want + 1", "_ = z.want"},
+	}},
+	{"zero/step.go", []mutation{
+		{"found = min(found, all[next])", "found = all[next]"},
+		{"if !t.hasGrad && !all {", "if !t.hasGrad {"},
+		{"return z.own.Check()", "return nil"},
+		{"\t\tz.clearOthers()", "\t\t_ = z.want"},
+	}},
+	{"zero/shards.go", []mutation{
+		{"left += due(owner)", "left = due(owner)"},
+		{"if s.from < last.to {", "if false {"},
+	}},
+	{"zero/file.go", []mutation{
+		{"s.z.agree(s.failed)", "s.z.agree(nil)"},
+		{"if z.heard[r*said+3] != z.heard[3] {", "if z.heard[r*said+3] == 0 {"},
+		{"if heard[r*said+1] != heard[1] {", "if false {"},
+	}},
+	{"internal/checkpoint/parts.go", []mutation{
+		{"a = product(a, power)", "a = product(a, a)"},
+		{"uint32(1 << 23)", "uint32(1 << 24)"},
+		{"return a ^ b", "return a | b"},
+	}},
+	{"checkpoint_parts.go", []mutation{
+		{"d.From = data[i].From + t.before()", "d.From = data[i].From"},
+		{"int64(4*t.words())", "4"},
+		{"if err == nil && n < len(head) {", "if err == nil && n < 0 {"},
+	}},
 	{"rows.go", []mutation{
 		{"k.set(&c, s.T+1, 1)", "k.set(&c, s.T+2, 1)"},
 		{"r <= last || int(r) >= n", "r < last || int(r) >= n"},
@@ -428,9 +457,13 @@ var mutations = []struct {
 		{"needed = found[what] && l.r.Format == 1 && ", "needed = false && "},
 		{"case ok && l.saved[i].claimed:", "case false:"},
 		{"if !t.hasMoments(false)", "if false"},
+		{"at = from + int64(len(to))", "at = from"},
+		{"[]int64{int64(l.o.tensors[i].of)}", "[]int64{int64(l.o.tensors[i].n)}"},
 	}},
 	{"checkpoint.go", []mutation{
 		{"return limit + 8*300*uint64(len(o.Groups))", "return limit"},
+		{"d.Shape[0] = int64(t.of)", "d.Shape[0] = int64(t.n)"},
+		{"params64: 1, parts64: 1, tables: 2", "params64: 1, parts64: 2, tables: 2"},
 	}},
 	{"internal/safetensors/json.go", []mutation{
 		{"keys[:needed] {", "keys {"},
