@@ -1,0 +1,3 @@
+module github.com/fusedadam/adam/zero/mpi
+
+go 1.23
