@@ -101,6 +101,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -114,17 +115,20 @@ type World struct {
 	jobs    chan job
 	results chan error // of the jobs that are waited for
 
-	requests []int // of each post that has not been waited for
-	pins     [2]pins
-	failed   error // what each call returns from now on
+	posts  int // that have not been waited for
+	pins   [2]pins
+	failed error // what each call returns from now on
+
+	all        []uint64 // of Gather
+	counts, at []C.int
 }
 
 // A job is a call of MPI's thread.
 type job struct {
-	do     action
-	b      []byte // send, receive
-	n      int    // send, receive: the other rank; finish: number of requests
-	gather *gather
+	do  action
+	b   []byte   // of a message
+	n   int      // the other rank of a message, or how many posts to wait for
+	own []uint64 // of Gather
 }
 
 type action int
@@ -138,19 +142,11 @@ const (
 	abort
 )
 
-type gather struct {
-	own, all   []uint64
-	counts, at []C.int
-}
-
 // pins keeps the memory of posts where it is, as C has pointers to it.
 type pins struct {
 	runtime.Pinner
 	posts int // that have not been waited for
 }
-
-// chunk is the longest message of MPI, whose lengths are ints. Longer ones are several of them.
-var chunk = 1 << 30
 
 // grace is how long Abort waits for MPI's thread, which may be in a call.
 const grace = time.Second
@@ -172,8 +168,8 @@ func Start() (*World, error) {
 }
 
 // Run is the main function of a rank: it calls Start, f, and then Stop. If f returns an error or
-// panics, or Stop fails, it ends the whole job by Abort, so that no rank waits for this one; it does
-// not return then. If another goroutine panics, the process ends, and mpirun ends the others.
+// panics, or Stop fails, it does not return but ends the whole job by Abort, so that no rank waits
+// for this one. If another goroutine panics, the process ends, and mpirun ends the others.
 func Run(f func(w *World) error) {
 	w, err := Start()
 	if err != nil {
@@ -201,8 +197,8 @@ func (w *World) Rank() int { return w.rank }
 // Size returns the number of ranks.
 func (w *World) Size() int { return w.size }
 
-// Send posts a message to a rank, which may be this one. The memory must stay as it is until a Wait
-// for the post, which returns its errors.
+// Send posts a message of less than 2 GiB to a rank, which may be this one. The memory must stay as
+// it is until a Wait for the post, which returns its errors.
 func (w *World) Send(to int, b []byte) { w.post(send, to, b) }
 
 // Receive posts the memory for the next message from a rank, which must be as long. The messages
@@ -213,17 +209,16 @@ func (w *World) post(do action, peer int, b []byte) {
 	if w.failed != nil {
 		return
 	}
+	if len(b) > math.MaxInt32 {
+		w.failed = fmt.Errorf("mpi: message of %d bytes, want at most %d", len(b), math.MaxInt32)
+		return
+	}
 	if len(b) > 0 {
 		w.pins[1].Pin(unsafe.SliceData(b))
 	}
 	w.pins[1].posts++
-	n := 1
-	for ; len(b) > chunk; n++ {
-		w.jobs <- job{do: do, n: peer, b: b[:chunk]}
-		b = b[chunk:]
-	}
+	w.posts++
 	w.jobs <- job{do: do, n: peer, b: b}
-	w.requests = append(w.requests, n)
 }
 
 // Wait waits for the first n posts that have not been waited for, for all with n < 0. Its error
@@ -232,20 +227,16 @@ func (w *World) Wait(n int) error {
 	if w.failed != nil {
 		return w.failed
 	}
-	if n > len(w.requests) {
-		return fmt.Errorf("mpi: Wait for %d posts, of which there are %d", n, len(w.requests))
+	if n > w.posts {
+		return fmt.Errorf("mpi: Wait for %d posts, of which there are %d", n, w.posts)
 	}
 	if n < 0 {
-		n = len(w.requests)
+		n = w.posts
 	}
-	sum := 0
-	for _, k := range w.requests[:n] {
-		sum += k
-	}
-	w.requests = w.requests[:copy(w.requests, w.requests[n:])]
-	if err := w.call(job{do: finish, n: sum}); err != nil {
+	if err := w.call(job{do: finish, n: n}); err != nil {
 		return err // the memory stays pinned, as MPI may still write to it
 	}
+	w.posts -= n
 	for n > 0 {
 		k := min(n, w.pins[0].posts)
 		n -= k
@@ -258,7 +249,8 @@ func (w *World) Wait(n int) error {
 }
 
 // Gather returns the words of all ranks, in the order of the ranks. All ranks must call it with the
-// same counts; rank r gives counts[r] words. There may be 2³¹-1 words.
+// same counts; rank r gives counts[r] words, and all together give less than 2³¹. The result is
+// valid until the next call.
 func (w *World) Gather(own []uint64, counts []int) ([]uint64, error) {
 	if w.failed != nil {
 		return nil, w.failed
@@ -267,20 +259,21 @@ func (w *World) Gather(own []uint64, counts []int) ([]uint64, error) {
 		return nil, fmt.Errorf("mpi: rank %d of %d gives %d words to a Gather of counts %v", w.rank,
 			w.size, len(own), counts)
 	}
-	g := &gather{own: own, counts: make([]C.int, w.size), at: make([]C.int, w.size)}
+	w.counts, w.at = w.counts[:0], w.at[:0]
 	sum := 0
-	for i, n := range counts {
-		g.counts[i], g.at[i] = C.int(n), C.int(sum)
-		if sum += n; n < 0 || sum > math.MaxInt32 {
+	for _, n := range counts {
+		if n < 0 || n > math.MaxInt32-sum {
 			return nil, fmt.Errorf("mpi: Gather of counts %v, want at most %d words", counts,
 				math.MaxInt32)
 		}
+		w.counts, w.at = append(w.counts, C.int(n)), append(w.at, C.int(sum))
+		sum += n
 	}
-	g.all = make([]uint64, sum)
-	if err := w.call(job{do: collect, gather: g}); err != nil {
+	w.all = slices.Grow(w.all[:0], sum)[:sum]
+	if err := w.call(job{do: collect, own: own}); err != nil {
 		return nil, err
 	}
-	return g.all, nil
+	return w.all, nil
 }
 
 // Stop ends the job on this rank; all ranks must call it. There must be no post that has not been
@@ -289,8 +282,8 @@ func (w *World) Stop() error {
 	if w.failed != nil {
 		return w.failed
 	}
-	if n := len(w.requests); n > 0 {
-		return fmt.Errorf("mpi: Stop before a Wait for %d posts", n)
+	if w.posts > 0 {
+		return fmt.Errorf("mpi: Stop before a Wait for %d posts", w.posts)
 	}
 	err := w.call(job{do: stop})
 	w.failed = errors.New("mpi: the World has been stopped")
@@ -340,9 +333,9 @@ func (w *World) serve() {
 			}
 			w.results <- failed
 		case collect:
-			if g := j.gather; failed == nil {
-				failed = called("MPI_Allgatherv", C.gather(words(g.own), C.int(len(g.own)),
-					words(g.all), unsafe.SliceData(g.counts), unsafe.SliceData(g.at)))
+			if failed == nil {
+				failed = called("MPI_Allgatherv", C.gather(words(j.own), C.int(len(j.own)),
+					words(w.all), unsafe.SliceData(w.counts), unsafe.SliceData(w.at)))
 			}
 			w.results <- failed
 		case stop:
