@@ -213,3 +213,12 @@ TEXT ·averageAVX2(SB), NOSPLIT, $8-28
 	VPBROADCAST X1, Y1
 	AVERAGEY
 	LEAVE(left)
+
+// func addAVX(to, from *float32, n int)
+TEXT ·addAVX(SB), NOSPLIT, $8-24
+	ENTER(usual)
+	MOVQ to+0(FP), DI
+	MOVQ from+8(FP), SI
+	MOVQ n+16(FP), CX
+	ADDY
+	LEAVE(left)

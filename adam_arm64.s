@@ -158,3 +158,12 @@ TEXT ·averageNEON(SB), NOSPLIT, $0-28
 	VDUP  R3, V4.S4
 	AVERAGE
 	LEAVE(left)
+
+// func addNEON(to, from *float32, n int)
+TEXT ·addNEON(SB), NOSPLIT, $0-24
+	ENTER(usual)
+	MOVD to+0(FP), R0
+	MOVD from+8(FP), R1
+	MOVD n+16(FP), R2
+	ADDTO
+	LEAVE(left)

@@ -137,3 +137,12 @@ TEXT ·averageRVV(SB), NOSPLIT, $0-28
 	MOV   $const_exponent, X21
 	AVERAGE
 	LEAVE(left)
+
+// func addRVV(to, from *float32, n int)
+TEXT ·addRVV(SB), NOSPLIT, $0-24
+	ENTER(usual)
+	MOV to+0(FP), X10
+	MOV from+8(FP), X11
+	MOV n+16(FP), X15
+	ADDTO
+	LEAVE(left)

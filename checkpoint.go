@@ -1,10 +1,12 @@
 package adam
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/safetensors"
@@ -21,7 +23,8 @@ var ErrCheckpoint = errors.New("adam: bad checkpoint")
 // same bytes on every machine. The checksum stands before the data, so Save reads the state twice;
 // it does not copy it.
 //
-// Options and gradients are not in it. Save may be called after Close, but not during a Step.
+// Options and gradients are not in it. Save may be called after Close, but not during a Step. An
+// optimizer with parts of tensors has [Optimizer.SaveParts] instead.
 //
 // An error is the writer's (wrapped), or wraps [ErrConfig], [ErrParams] or [ErrLength] where a step
 // would give the same. It wraps [ErrCheckpoint] if a tensor's T is larger than [math.MaxInt64], if
@@ -36,17 +39,14 @@ func (o *Optimizer) Save(w io.Writer) error {
 }
 
 func (o *Optimizer) save(w io.Writer) error {
-	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
-	data, err := o.data(&info)
+	for _, t := range o.tensors {
+		if t.part {
+			return fmt.Errorf("%w: %q is in parts: use SaveParts", ErrParams, t.name)
+		}
+	}
+	head, data, err := o.encode()
 	if err != nil {
 		return err
-	}
-	head, err := checkpoint.Encode(&info, data)
-	if err == nil && uint64(len(head)-safetensors.Prefix) > o.headerLimit() {
-		err = errors.New("the metadata are too large: at most 1 MiB, as JSON")
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	switch err := checkpoint.Write(w, head, data); {
 	case errors.Is(err, checkpoint.ErrChanged):
@@ -55,6 +55,23 @@ func (o *Optimizer) save(w io.Writer) error {
 		return fmt.Errorf("adam: writing a checkpoint: %w", err)
 	}
 	return nil
+}
+
+// encode returns what Save writes: the header, and what it describes. Of a tensor in parts the
+// data are described as a whole, and not there.
+func (o *Optimizer) encode() (head []byte, data []checkpoint.Data, err error) {
+	info := checkpoint.Info{T: o.T, GradScale: o.GradScale, Metadata: o.Metadata}
+	if data, err = o.data(&info); err != nil {
+		return nil, nil, err
+	}
+	head, err = checkpoint.Encode(&info, data)
+	if err == nil && uint64(len(head)-safetensors.Prefix) > o.headerLimit() {
+		err = errors.New("the metadata are too large: at most 1 MiB, as JSON")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	return head, data, nil
 }
 
 // data returns what Save writes, and adds the groups to info.
@@ -66,10 +83,10 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		info.Groups = append(info.Groups, checkpoint.Group{Config: o.Groups[i].Config.saved()})
 	}
 	var list []checkpoint.Data
+	var inFile []tensor
 	err := o.eachTensor(func(t tensor) error {
-		info.Groups[t.group].Params = append(info.Groups[t.group].Params, t.name)
 		// A maximum from when the group had AMSGrad is kept: it may have it again.
-		amsgrad := o.Groups[t.group].Config.AMSGrad || len(t.memory(checkpoint.VMax)) > 0
+		amsgrad := o.Groups[t.group].Config.AMSGrad || t.hasMaximum()
 		if !t.hasMoments(amsgrad) {
 			return t.lengthError(amsgrad)
 		}
@@ -78,19 +95,47 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 			return fmt.Errorf("%w: %q: T = %d, a checkpoint holds at most %d",
 				ErrCheckpoint, t.name, steps, int64(math.MaxInt64))
 		}
+		if t.follows {
+			first := o.tensors[o.named(t.name)[0]]
+			fault := first.unlike(t)
+			if first.hasMaximum() != t.hasMaximum() {
+				fault = "one has VMax and one has not: give it to all or to none (empty is not nil)"
+			}
+			if fault != "" {
+				return first.apart(t, fault)
+			}
+			return nil
+		}
+		inFile = append(inFile, t)
 		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), steps))
 		for what, wanted := range [...]bool{
 			checkpoint.M: true, checkpoint.V: true, checkpoint.VMax: amsgrad,
 			checkpoint.EMA: t.begun, checkpoint.Value: o.Options.SaveParams,
 		} {
 			if p := checkpoint.Piece(what); wanted {
-				list = append(list, t.data(p))
+				d := t.data(p)
+				d.Shape[0] = int64(t.of)
+				list = append(list, d)
 			}
 		}
 		return nil
 	})
 	checkpoint.Sort(list)
+	// Names stand in the order in which an optimizer of whole tensors has them.
+	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, tables: 2}
+	slices.SortStableFunc(inFile, func(a, b tensor) int {
+		return cmp.Compare(places[a.list], places[b.list])
+	})
+	for _, t := range inFile {
+		info.Groups[t.group].Params = append(info.Groups[t.group].Params, t.name)
+	}
 	return list, err
+}
+
+// hasMaximum reports whether t has a maximum of AMSGrad, be it one of an empty part.
+func (t tensor) hasMaximum() bool {
+	m := t.memory(checkpoint.VMax)
+	return len(m) > 0 || m != nil && t.n == 0 && t.of > 0
 }
 
 // headerLimit is larger than the header of any checkpoint of o, written in the longest possible way
@@ -98,7 +143,9 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 func (o *Optimizer) headerLimit() uint64 {
 	limit := uint64(1 << 20)
 	for i := range o.tensors {
-		limit += 8 * uint64((checkpoint.Pieces+1)*len(o.tensors[i].name)+600)
+		if t := o.tensors[i]; !t.follows {
+			limit += 8 * uint64((checkpoint.Pieces+1)*len(t.name)+600)
+		}
 	}
 	return limit + 8*300*uint64(len(o.Groups))
 }

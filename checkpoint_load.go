@@ -17,7 +17,8 @@ import (
 // Tensors are found by name: order and grouping may be others than when the checkpoint was saved.
 // Each group takes the Config that its tensors had then, which must be one; an empty group keeps
 // its own. To go on with other Configs, write them after Load, or use [Optimizer.LoadWith].
-// GradScale, T and Metadata are restored as well; Options are this optimizer's.
+// GradScale, T and Metadata are restored as well; Options are this optimizer's. A part takes its
+// elements of the tensor, see [Optimizer.LoadParts].
 //
 // Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew
 // with the next step. Parameters are restored with Options.SaveParams only, and must be there then.
@@ -205,7 +206,7 @@ func (l *loader) find(name string) (int, error) {
 			return -1, nil
 		}
 	}
-	i, ok := l.o.index[to]
+	i, ok := l.first(to)
 	switch {
 	case ok && l.strict:
 		l.saved[i].name = name
@@ -230,6 +231,15 @@ func (l *loader) find(name string) (int, error) {
 	return i, nil
 }
 
+// first returns the index of the optimizer's tensor of a name, the first part if it has several:
+// there saved has what match gives to all of them.
+func (l *loader) first(name string) (int, bool) {
+	if list := l.o.named(name); len(list) > 0 {
+		return list[0], true
+	}
+	return -1, false
+}
+
 // groups notes the Config that each tensor had.
 func (l *loader) groups() {
 	for i := range l.r.Groups {
@@ -251,7 +261,7 @@ func (l *loader) pieces() error {
 		}
 		i, known := l.indices[name]
 		if l.strict {
-			i, known = l.o.index[name]
+			i, known = l.first(name)
 		}
 		if !known || i >= 0 && l.saved[i].config == nil {
 			return fmt.Errorf("%s is not known: no group holds it", safetensors.Quote(t.Name))
@@ -259,7 +269,7 @@ func (l *loader) pieces() error {
 		if i < 0 {
 			continue
 		}
-		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].n)}
+		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].of)}
 		if what == checkpoint.Step {
 			dtype, shape = checkpoint.Int64s, nil
 		}
@@ -290,6 +300,12 @@ func (l *loader) match() error {
 		return errors.New("there are no parameters, and SaveParams is set: " +
 			"to go on from those that the optimizer has, use LoadWith with LoadOptions.Partial")
 	}
+	for i, t := range o.tensors {
+		if t.follows {
+			first, _ := l.first(t.name)
+			l.saved[i] = l.saved[first]
+		}
+	}
 	i := 0
 	for j := range o.Groups {
 		begin := i
@@ -302,7 +318,7 @@ func (l *loader) match() error {
 		for ; begin < i; begin++ {
 			s, t := &l.saved[begin], o.tensors[begin]
 			if s.config == nil {
-				l.did.New = append(l.did.New, t.name)
+				note(&l.did.New, t)
 			} else if err := l.complete(s, t, &found, config.AMSGrad); err != nil {
 				return err
 			}
@@ -370,12 +386,12 @@ func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 		}
 		l.did.SkippedAverages = true
 	}
-	l.did.Restored = append(l.did.Restored, t.name)
+	note(&l.did.Restored, t)
 	if average && !s.has[checkpoint.EMA] {
-		l.did.NewAverages = append(l.did.NewAverages, t.name)
+		note(&l.did.NewAverages, t)
 	}
 	if amsgrad && !s.has[checkpoint.VMax] {
-		l.did.NewMaxima = append(l.did.NewMaxima, t.name)
+		note(&l.did.NewMaxima, t)
 	}
 	value := s.has[checkpoint.Value] && options.SaveParams
 	switch {
@@ -383,11 +399,18 @@ func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	case s.has[checkpoint.Value]:
 		l.did.SkippedParams = true
 	case options.SaveParams:
-		l.did.KeptValues = append(l.did.KeptValues, t.name)
+		note(&l.did.KeptValues, t)
 	}
 	s.kind = t.fresh(s.has[checkpoint.VMax] || amsgrad, average, value)
 	s.begun = average && s.has[checkpoint.EMA]
 	return nil
+}
+
+// note adds the name of a tensor to a list, once if it is in parts.
+func note(list *[]string, t tensor) {
+	if !t.follows {
+		*list = append(*list, t.name)
+	}
 }
 
 // data reads the data of one tensor of the file.
@@ -395,19 +418,31 @@ func (l *loader) data(saved safetensors.Tensor) error {
 	what, name, _ := checkpoint.ParseKey(saved.Name)
 	i, _ := l.find(name)
 	if i < 0 {
-		return l.r.Skip(saved)
+		return l.r.Skip(saved.To - saved.From)
 	}
-	s := &l.saved[i]
+	parts := l.o.named(l.o.tensors[i].name)
 	if what == checkpoint.Step {
-		var err error
-		*s.count(), err = l.r.Count()
+		steps, err := l.r.Count()
+		for _, i := range parts {
+			*l.saved[i].count() = steps
+		}
 		return err
 	}
-	to := s.memory(what)
-	if to == nil {
-		return l.r.Skip(saved)
+	at := saved.From
+	for _, i := range parts {
+		to, from := l.saved[i].memory(what), saved.From+l.o.tensors[i].before()
+		if len(to) == 0 {
+			continue
+		}
+		if err := l.r.Skip(from - at); err != nil {
+			return err
+		}
+		if err := l.r.Floats(to, saved.DType); err != nil {
+			return err
+		}
+		at = from + int64(len(to))
 	}
-	return l.r.Floats(to, saved.DType)
+	return l.r.Skip(saved.To - at)
 }
 
 // commit makes the checkpoint the state of the optimizer. Nothing can fail here but the memory of

@@ -250,6 +250,15 @@ func averageBlocks(e, p []float32, c float32) {
 	}
 }
 
+func addBlocks(to, from []float32) {
+	switch active {
+	case avx512, avx512vl, avx2:
+		addAVX(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+	default:
+		addGeneric(to, from)
+	}
+}
+
 //go:noescape
 func sumSquaresAVX512(grad *float32, n int, sums *partialSums)
 
@@ -267,6 +276,11 @@ func averageAVX512(e, p *float32, n int, c float32)
 
 //go:noescape
 func averageAVX2(e, p *float32, n int, c float32)
+
+// addAVX is that of all kernels: 512 bits make it slower.
+//
+//go:noescape
+func addAVX(to, from *float32, n int)
 
 // The same of float64.
 
@@ -303,6 +317,15 @@ func averageBlocks64(e, p []float64, c float64) {
 	}
 }
 
+func addBlocks64(to, from []float64) {
+	switch active {
+	case avx512, avx512vl, avx2:
+		add64AVX(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+	default:
+		addGeneric(to, from)
+	}
+}
+
 //go:noescape
 func sumSquares64AVX512(grad *float64, n int, sums *partialSums)
 
@@ -320,6 +343,9 @@ func average64AVX512(e, p *float64, n int, c float64)
 
 //go:noescape
 func average64AVX2(e, p *float64, n int, c float64)
+
+//go:noescape
+func add64AVX(to, from *float64, n int)
 
 // The bits of MXCSR that change results or raise signals, and their values when a program starts:
 // exceptions masked, rounding to nearest, subnormals kept. The others are flags.

@@ -97,6 +97,14 @@ func averageBlocks(e, p []float32, c float32) {
 	averageNEON(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 }
 
+func addBlocks(to, from []float32) {
+	if active != neon {
+		addGeneric(to, from)
+		return
+	}
+	addNEON(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+}
+
 //go:noescape
 func sumSquaresNEON(grad *float32, n int, sums *partialSums)
 
@@ -105,6 +113,9 @@ func clampNEON(d, grad *float32, n int, s, limit float32)
 
 //go:noescape
 func averageNEON(e, p *float32, n int, c float32)
+
+//go:noescape
+func addNEON(to, from *float32, n int)
 
 // The same of float64.
 
@@ -132,6 +143,14 @@ func averageBlocks64(e, p []float64, c float64) {
 	average64NEON(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 }
 
+func addBlocks64(to, from []float64) {
+	if active != neon {
+		addGeneric(to, from)
+		return
+	}
+	add64NEON(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+}
+
 //go:noescape
 func sumSquares64NEON(grad *float64, n int, sums *partialSums)
 
@@ -140,6 +159,9 @@ func clamp64NEON(d, grad *float64, n int, s, limit float64)
 
 //go:noescape
 func average64NEON(e, p *float64, n int, c float64)
+
+//go:noescape
+func add64NEON(to, from *float64, n int)
 
 // The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, RMode and FZ),
 // and their values when a program starts: no traps, rounding to nearest, subnormals kept.

@@ -18,10 +18,12 @@ func stepRuns(p, g, m, v, x []float32, runs []run, c *coeffs) {
 func sumSquaresBlocks(g []float32, sums *partialSums) { sumSquaresGeneric(g, sums) }
 func clampBlocks(d, g []float32, s, limit float32)    { clampGeneric(d, g, s, limit) }
 func averageBlocks(e, p []float32, c float32)         { averageGeneric(e, p, c) }
+func addBlocks(to, from []float32)                    { addGeneric(to, from) }
 
 func sumSquaresBlocks64(g []float64, sums *partialSums) { sumSquaresGeneric64(g, sums) }
 func clampBlocks64(d, g []float64, s, limit float64)    { clampGeneric64(d, g, s, limit) }
 func averageBlocks64(e, p []float64, c float64)         { averageGeneric64(e, p, c) }
+func addBlocks64(to, from []float64)                    { addGeneric(to, from) }
 
 // The mode cannot be seen without assembly, and is taken to be the usual one.
 const (

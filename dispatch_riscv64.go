@@ -142,6 +142,14 @@ func averageBlocks(e, p []float32, c float32) {
 	averageRVV(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 }
 
+func addBlocks(to, from []float32) {
+	if active != rvv {
+		addGeneric(to, from)
+		return
+	}
+	addRVV(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+}
+
 //go:noescape
 func sumSquaresRVV(grad *float32, n int, sums *partialSums)
 
@@ -150,6 +158,9 @@ func clampRVV(d, grad *float32, n int, s, limit float32)
 
 //go:noescape
 func averageRVV(e, p *float32, n int, c float32)
+
+//go:noescape
+func addRVV(to, from *float32, n int)
 
 // The same of float64.
 
@@ -177,6 +188,14 @@ func averageBlocks64(e, p []float64, c float64) {
 	average64RVV(unsafe.SliceData(e), unsafe.SliceData(p), len(e), c)
 }
 
+func addBlocks64(to, from []float64) {
+	if active != rvv {
+		addGeneric(to, from)
+		return
+	}
+	add64RVV(unsafe.SliceData(to), unsafe.SliceData(from), len(to))
+}
+
 //go:noescape
 func sumSquares64RVV(grad *float64, n int, sums *partialSums)
 
@@ -185,6 +204,9 @@ func clamp64RVV(d, grad *float64, n int, s, limit float64)
 
 //go:noescape
 func average64RVV(e, p *float64, n int, c float64)
+
+//go:noescape
+func add64RVV(to, from *float64, n int)
 
 // The bits of FCSR that change results, the rounding, and their value when a program starts: to
 // nearest. The others are flags of exceptions that have been seen.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 )
 
 // A grid is the work of a step, cut by tensor and position alone: cells of at most one tile, in the
@@ -20,14 +21,15 @@ type grid struct {
 // a tile.
 type cell struct{ tensor, from, to int }
 
-// byName returns the indices of the tensors in the order of their names.
+// byName returns the indices of the tensors in the order of their names, of parts by position.
 func byName(tensors []tensor) []int {
 	order := make([]int, len(tensors))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(i, j int) int {
-		return cmp.Compare(tensors[i].name, tensors[j].name)
+		return cmp.Or(cmp.Compare(tensors[i].name, tensors[j].name),
+			cmp.Compare(tensors[i].from, tensors[j].from))
 	})
 	return order
 }
@@ -80,8 +82,30 @@ const (
 
 // run makes a pass over all cells of a grid.
 func (o *Optimizer) run(p pass, g *grid) {
-	o.pass, o.passing = p, g
+	o.pass, o.passing, o.begin, o.end, o.first = p, g, 0, len(g.cells), 0
 	o.pool.Run((*chunks)(o), len(g.chunks))
+}
+
+// stepRuns is run of the pass of a step, run by run: see StepWith.
+func (o *Optimizer) stepRuns(runs []int, stepped func(run int)) {
+	done := false
+	defer func() {
+		if !done { // stepped has panicked
+			o.pool.Close()
+		}
+	}()
+	g := &o.grid
+	o.pass, o.passing, o.end = stepPass, g, 0
+	for i, end := range runs {
+		// A chunk may belong to two runs.
+		o.begin, o.end = o.end, end
+		o.first = max(0, sort.SearchInts(g.chunks, o.begin+1)-1)
+		if o.begin < o.end {
+			o.pool.Run((*chunks)(o), sort.SearchInts(g.chunks, o.end)-o.first)
+		}
+		stepped(i)
+	}
+	done = true
 }
 
 // chunks are an optimizer as a [pool.Job], which is no matter of its users.
@@ -90,7 +114,8 @@ type chunks Optimizer
 // Do makes the pass over one chunk.
 func (w *chunks) Do(chunk, worker int) {
 	o := (*Optimizer)(w)
-	from, to := o.passing.chunk(chunk)
+	from, to := o.passing.chunk(o.first + chunk)
+	from, to = max(from, o.begin), min(to, o.end)
 	for i, c := range o.passing.cells[from:to] {
 		t := o.tensors[c.tensor]
 		switch {
@@ -124,19 +149,19 @@ func (o *Optimizer) sumOfSquares() {
 	})
 }
 
-// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none
+// nonFinite returns the name of the first tensor whose gradient is not finite. There may be none, ""
 // though the sum of all squares is not, since the square of a float64 may overflow.
-func (o *Optimizer) nonFinite() (name string, found bool) {
+func (o *Optimizer) nonFinite() (name string) {
 	for i, s := range o.sums {
 		if s <= math.MaxFloat64 {
 			continue
 		}
 		c := o.grid.cells[i]
 		if t := o.tensors[c.tensor]; !t.finite(c.from, c.to) {
-			return t.name, true
+			return t.name
 		}
 	}
-	return "", false
+	return ""
 }
 
 // remember takes the marks of the gradients whose squares are known.

@@ -53,9 +53,9 @@ func TestKindsErrors(t *testing.T) {
 		"gradient without rows": {func(_ *Optimizer, _ *Param64, p *Table) { p.Rows = nil },
 			ErrLength, []string{`"c": Grad 9, want 0`}},
 		"width": {func(_ *Optimizer, _ *Param64, p *Table) { p.Width = 5 },
-			ErrLength, []string{`"c": Width 5, want the one given to New`}},
+			ErrLength, []string{`"c": Width 5, want the one given before`}},
 		"table shorter": {func(_ *Optimizer, _ *Param64, p *Table) { p.Value = p.Value[:27] },
-			ErrLength, []string{`"c" had 30 elements in New; Value 27`}},
+			ErrLength, []string{`"c" had 30 elements before; Value 27`}},
 		"moments of a table": {func(o *Optimizer, _ *Param64, _ *Table) { o.State("c").M = nil },
 			ErrLength, []string{`"c" had 30`, "M 0"}},
 		"count of a table": {
@@ -71,7 +71,7 @@ func TestKindsErrors(t *testing.T) {
 			func(o *Optimizer, _ *Param64, p *Table) { p.Grad = o.State("c").V[:9] },
 			ErrOverlap, []string{`V of "c"`, `Grad of "c"`}},
 		"float64 gradient": {func(_ *Optimizer, p *Param64, _ *Table) { p.Grad = p.Grad[:19] },
-			ErrLength, []string{`"b" had 20 elements in New; Value 20, Grad 19`}},
+			ErrLength, []string{`"b" had 20 elements before; Value 20, Grad 19`}},
 		"float64 moments": {func(o *Optimizer, _ *Param64, _ *Table) { o.State64("b").V = nil },
 			ErrLength, []string{`"b"`, "V 0"}},
 		"float64 AMSGrad": {func(o *Optimizer, _ *Param64, _ *Table) {
@@ -152,11 +152,11 @@ func TestKindsStay(t *testing.T) {
 	g.Params64 = nil
 	g.Tables[0].EMA = make([]float32, 30)
 	for part, f := range map[string]func(g *Group){
-		`Groups[0].Params[1], "c", is of another kind than in New`: func(g *Group) {
+		`Groups[0].Params[1], "c", is of another kind than before`: func(g *Group) {
 			g.Params = append(g.Params, Param{Name: "c", Value: g.Tables[0].Value})
 			g.Tables = nil
 		},
-		`"c" has another State or EMA than in New`: func(g *Group) {
+		`"c" has another State or EMA than before`: func(g *Group) {
 			g.Tables[0].EMA = make([]float32, 30)
 		},
 	} {

@@ -82,6 +82,8 @@ func (o *Optimizer) Remove(names ...string) error {
 		g.Params = slices.DeleteFunc(g.Params, func(p Param) bool { return gone[p.Name] })
 		g.Params64 = slices.DeleteFunc(g.Params64, func(p Param64) bool { return gone[p.Name] })
 		g.Tables = slices.DeleteFunc(g.Tables, func(p Table) bool { return gone[p.Name] })
+		g.Parts = slices.DeleteFunc(g.Parts, func(p Part) bool { return gone[p.Name] })
+		g.Parts64 = slices.DeleteFunc(g.Parts64, func(p Part64) bool { return gone[p.Name] })
 	}
 	return o.regroup(groups, tensor{})
 }
@@ -119,6 +121,10 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 		return err
 	}
 	old := typedOf[F](o.tensor(name).kind)
+	if o.isCut(name) {
+		return fmt.Errorf("%w: %q is in parts, which do not grow: give Regroup parts of the longer "+
+			"tensor, with States", ErrParams, name)
+	}
 	if old == nil {
 		return fmt.Errorf("%w: %q has no elements of type %T: Grow is for float32, Grow64 for "+
 			"float64", ErrParams, name, F(0))
@@ -145,7 +151,7 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 	if !old.hasMoments(amsgrad) {
 		return old.lengthError(amsgrad)
 	}
-	grown := &typed[F]{base: base{name: name, n: len(value), begun: old.begun}}
+	grown := &typed[F]{base: base{name: name, n: len(value), of: len(value), begun: old.begun}}
 	grown.allocate(amsgrad, old.ema != nil)
 	grown.T = old.T
 	copy(grown.M, old.M)
@@ -199,7 +205,7 @@ func (o *Optimizer) regroup(groups []Group, changed tensor) error {
 func (o *Optimizer) copies(named ...string) ([]Group, error) {
 	changes := map[string]bool{}
 	for _, name := range named {
-		if o.tensor(name).kind == nil {
+		if o.tensor(name).kind == nil && !o.isCut(name) {
 			return nil, fmt.Errorf("%w: there is no tensor %q: names are those in Groups",
 				ErrParams, name)
 		}
@@ -227,7 +233,9 @@ func without[F float](tensors []tensor, f fields[F], changes map[string]bool) []
 		return tensors
 	}
 	t := typedOf[F](tensors[0].kind)
-	if t == nil || t.n != len(*f.value) && !changes[t.name] {
+	from, of := f.run()
+	if t == nil || t.n != len(*f.value) && !changes[t.name] ||
+		t.part && (t.from != from || t.of != of) {
 		return tensors
 	}
 	return tensors[1:]

@@ -52,12 +52,15 @@ type Optimizer struct {
 
 	self    uintptr     // its own address: a copy has another
 	busy    atomic.Bool // a method is at work
-	workers int         // Options.Workers as given to New
+	workers int         // Options.Workers as given to New or SetWorkers
 	checked Options     // the last valid Options
 	model
 	pool    *hired
 	pass    pass
-	passing *grid // the cells of the pass
+	passing *grid // has the cells of the pass, which are
+	begin   int   // from this one on
+	end     int   // to before this one,
+	first   int   // in this chunk and those that follow
 	single  shared[float32]
 	double  shared[float64]
 	squares float64 // sum of the squares of all gradients
@@ -67,8 +70,9 @@ type Optimizer struct {
 // A model is the tensors of an optimizer and what is made for them.
 type model struct {
 	tensors      []tensor       // in the order of Groups
-	index        map[string]int // of tensors, by name
-	order        []int          // of tensors, in the order of their names
+	index        map[string]int // of tensors that are not cut into parts, by name
+	parts        map[start]int  // of parts
+	order        []int          // of tensors, in the order of their names, parts by position
 	bound        []lists        // of Groups, to which the tensors refer
 	isBound      bool           // if they do
 	words        int            // of 32 bits, in all tensors
@@ -85,7 +89,7 @@ type model struct {
 // New returns an optimizer of the given groups, before its first step. It copies groups and their
 // Params into Optimizer.Groups, which is what counts from then on; the slices are shared. It
 // allocates the moments, unless Param.State has them. An error wraps [ErrConfig], [ErrParams] (a
-// name that is not unique or no UTF-8), [ErrLength], [ErrRows] or [ErrOverlap].
+// name that is not unique or no UTF-8, parts that do not fit together), [ErrLength], [ErrRows] or [ErrOverlap].
 //
 // [Optimizer.Close] ends the goroutines of an optimizer that has more than one worker.
 func New(options Options, groups ...Group) (*Optimizer, error) {
@@ -105,6 +109,7 @@ func New(options Options, groups ...Group) (*Optimizer, error) {
 // tensor changed, if there is one, has other elements than before.
 func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) error {
 	o.Groups, o.index, o.uncut = copyOf(groups), map[string]int{}, true
+	o.parts = map[start]int{}
 	owners := map[any]string{}
 	err := visit(o.Groups,
 		func(w where, f fields[float32]) error { return enrol(o, w, f, before, changed, owners) },
@@ -113,6 +118,9 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 		return err
 	}
 	o.order = byName(o.tensors)
+	if err := o.fit(); err != nil {
+		return err
+	}
 	o.whole.clear()
 	for i, t := range o.tensors {
 		if _, ok := t.kind.(*table); ok {
@@ -129,6 +137,7 @@ func copyOf(groups []Group) []Group {
 		g := &groups[i]
 		g.Params, g.Params64 = slices.Clone(g.Params), slices.Clone(g.Params64)
 		g.Tables = slices.Clone(g.Tables)
+		g.Parts, g.Parts64 = slices.Clone(g.Parts), slices.Clone(g.Parts64)
 	}
 	return groups
 }
@@ -136,24 +145,32 @@ func copyOf(groups []Group) []Group {
 // enrol makes the tensor at w the next one of o.
 func enrol[F float](o *Optimizer, w where, f fields[F], before *Optimizer, changed tensor,
 	owners map[any]string) error {
-	if *f.name == "" {
+	if *f.name == "" && f.of == nil {
 		*f.name = w.name()
 	}
 	name := *f.name
-	if _, ok := o.index[name]; ok || !utf8.ValidString(name) {
+	if _, ok := o.index[name]; ok && f.of == nil || !utf8.ValidString(name) {
 		return fmt.Errorf("%w: name %q is not unique or not UTF-8: give %v another (without one "+
 			"it is %q)", ErrParams, name, w, w.name())
+	}
+	if err := f.checkPart(w); err != nil {
+		return err
 	}
 	if owner, ok := owners[*f.state]; ok && *f.state != nil {
 		return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, name)
 	}
 	owners[*f.state] = name
-	old := before.tensor(name).kind
+	from, _ := f.run()
+	old := before.starting(name, from).kind
 	if changed.kind != nil && changed.name == name {
 		old = changed.kind
 	}
 	t := newTensor(w, f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
-	o.index[name] = len(o.tensors)
+	if t.part {
+		o.parts[start{name, from}] = len(o.tensors)
+	} else {
+		o.index[name] = len(o.tensors)
+	}
 	o.tensors = append(o.tensors, t)
 	o.words += t.n * t.words()
 	return nil
@@ -260,42 +277,71 @@ func (o *Optimizer) Step() (Stats, error) {
 		return Stats{}, err
 	}
 	defer o.leave()
-	stats := Stats{T: o.T}
-	if err := o.ready(); err != nil {
-		return stats, err
-	}
-	if o.T == math.MaxUint64 {
-		return stats, fmt.Errorf("%w: Optimizer.T = %d", ErrSteps, o.T)
+	if err := o.readyToStep(); err != nil {
+		return Stats{T: o.T}, err
 	}
 	o.pool.Begin(o.grid.words)
 	defer o.pool.End()
-	if o.Options.MaxNorm > 0 || o.Options.SkipNonFinite {
-		if !o.normed || !o.unchanged() {
-			o.sumOfSquares()
-		}
+	nonFinite := ""
+	if o.needsNorm() {
+		nonFinite = o.measure()
+	}
+	return o.stepWith(nonFinite, nil, nil), nil
+}
+
+// readyToStep checks that a step can be made.
+func (o *Optimizer) readyToStep() error {
+	if err := o.ready(); err != nil {
+		return err
+	}
+	if o.T == math.MaxUint64 {
+		return fmt.Errorf("%w: Optimizer.T = %d", ErrSteps, o.T)
+	}
+	return nil
+}
+
+func (o *Optimizer) needsNorm() bool { return o.Options.MaxNorm > 0 || o.Options.SkipNonFinite }
+
+// measure makes o.squares those of the gradients, and returns the name of the first tensor whose
+// gradient is not finite.
+func (o *Optimizer) measure() (nonFinite string) {
+	if !o.normed || !o.unchanged() {
+		o.sumOfSquares()
+	}
+	if !(o.squares <= math.MaxFloat64) {
+		nonFinite = o.nonFinite()
+	}
+	return nonFinite
+}
+
+// stepWith makes all of a step that comes after the pass over the gradients: see StepWith.
+func (o *Optimizer) stepWith(nonFinite string, runs []int, stepped func(run int)) Stats {
+	stats := Stats{T: o.T}
+	if o.needsNorm() {
 		stats.GradNorm, _ = o.scalars()
-		found := false
-		if !(o.squares <= math.MaxFloat64) {
-			stats.NonFinite, found = o.nonFinite()
-		}
-		if o.Options.SkipNonFinite && found {
+		stats.NonFinite = nonFinite
+		if found := nonFinite != ""; o.Options.SkipNonFinite && found {
 			stats.Skipped = true
 			if o.Options.ZeroGrad {
 				o.run(zeroPass, &o.grid)
 			}
-			return stats, nil
+			return stats
 		}
 	}
 	o.normed = false
 	_, scale := o.scalars()
 	stats.Stepped = o.prepare(scale)
-	o.run(stepPass, &o.grid)
+	if stepped == nil {
+		o.run(stepPass, &o.grid)
+	} else {
+		o.stepRuns(runs, stepped)
+	}
 	if o.Options.EMADecay > 0 {
 		o.run(averagePass, &o.whole)
 	}
 	o.count()
 	stats.T = o.T
-	return stats, nil
+	return stats
 }
 
 // Norm returns the global norm of the gradients divided by GradScale, as in Stats.GradNorm. It
@@ -386,7 +432,9 @@ func (o *Optimizer) prepare(scale float64) int {
 		}
 		t.prepare(&o.Groups[t.group].Config, scale, last.kind)
 		last = t
-		stepped++
+		if !t.follows {
+			stepped++
+		}
 	}
 	return stepped
 }
@@ -419,6 +467,9 @@ func (o *Optimizer) check() error {
 			return err
 		}
 	}
+	if err := o.agree(); err != nil {
+		return err
+	}
 	if moved {
 		o.normed = false
 		if err := o.checkOverlaps(); err != nil {
@@ -449,7 +500,7 @@ func (o *Optimizer) checkConfigs() error {
 			return err
 		}
 		if o.Options.Workers != o.workers {
-			return fmt.Errorf("%w: Options.Workers = %d is not the %d given to New: "+
+			return fmt.Errorf("%w: Options.Workers = %d is not the %d given before: "+
 				"call SetWorkers(%[2]d)", ErrConfig, o.Options.Workers, o.workers)
 		}
 		o.checked = o.Options
@@ -480,19 +531,6 @@ func (o *Optimizer) eachTensor(f func(t tensor) error) error {
 	return nil
 }
 
-// lists are where the lists of a group lie, and how long they are.
-type lists struct {
-	params   *Param
-	params64 *Param64
-	tables   *Table
-	size     [3]int
-}
-
-func (g *Group) lists() lists {
-	return lists{unsafe.SliceData(g.Params), unsafe.SliceData(g.Params64),
-		unsafe.SliceData(g.Tables), [3]int{len(g.Params), len(g.Params64), len(g.Tables)}}
-}
-
 // bind makes sure that the tensors know where they are in Groups, whose lists may be others by now.
 func (o *Optimizer) bind() error {
 	bound := o.isBound && len(o.bound) == len(o.Groups)
@@ -512,7 +550,7 @@ func (o *Optimizer) bind() error {
 		return bind(o, i-1, w, f)
 	})
 	if err == nil && i < len(o.tensors) {
-		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given to New: %s", ErrParams, i,
+		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given before: %s", ErrParams, i,
 			len(o.tensors), otherTensors)
 	}
 	if err != nil {

@@ -59,6 +59,8 @@ type Group struct {
 	Params   []Param
 	Params64 []Param64
 	Tables   []Table
+	Parts    []Part
+	Parts64  []Part64
 }
 
 // Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step

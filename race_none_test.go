@@ -26,6 +26,13 @@ func TestStepOnLocalArrays(t *testing.T) {
 				t.Fail()
 			}
 		}))
+		assert.Zero(t, testing.AllocsPerRun(100, func() {
+			var a, b [77]float32
+			var a64, b64 [77]float64
+			if Accumulate(a[:], b[:]) != nil || Accumulate64(a64[:], b64[:]) != nil {
+				t.Fail()
+			}
+		}))
 	})
 }
 

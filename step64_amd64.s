@@ -134,3 +134,12 @@ TEXT ·average64AVX2(SB), NOSPLIT, $8-32
 	VPBROADCAST X1, Y1
 	AVERAGEY
 	LEAVE(left)
+
+// func add64AVX(to, from *float64, n int)
+TEXT ·add64AVX(SB), NOSPLIT, $8-24
+	ENTER(usual)
+	MOVQ to+0(FP), DI
+	MOVQ from+8(FP), SI
+	MOVQ n+16(FP), CX
+	ADDY
+	LEAVE(left)

@@ -110,3 +110,12 @@ TEXT ·average64NEON(SB), NOSPLIT, $0-32
 	VDUP  R3, V4.D2
 	AVERAGE
 	LEAVE(left)
+
+// func add64NEON(to, from *float64, n int)
+TEXT ·add64NEON(SB), NOSPLIT, $0-24
+	ENTER(usual)
+	MOVD to+0(FP), R0
+	MOVD from+8(FP), R1
+	MOVD n+16(FP), R2
+	ADDTO
+	LEAVE(left)

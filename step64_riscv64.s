@@ -82,3 +82,12 @@ TEXT ·average64RVV(SB), NOSPLIT, $0-32
 	MOV   $const_exponent64, X21
 	AVERAGE
 	LEAVE(left)
+
+// func add64RVV(to, from *float64, n int)
+TEXT ·add64RVV(SB), NOSPLIT, $0-24
+	ENTER(usual)
+	MOV to+0(FP), X10
+	MOV from+8(FP), X11
+	MOV n+16(FP), X15
+	ADDTO
+	LEAVE(left)

@@ -467,3 +467,31 @@ done:
 	VPCMPEQ Y2, Y4, Y4       \
 	VPANDN  Y3, Y4, Y3       \
 	VMOVUP  Y3, o(DI)
+
+// ADDY computes
+//
+//	to = to + from
+//
+// with to at DI. It needs no more than AVX.
+#define ADDY \
+	SUBQ $(4*YLEN), CX       \
+	JLT  done                \
+	PCALIGN $64              \
+loop:                        \
+	VMOVUP (DI), Y0          \
+	VMOVUP 32(DI), Y1        \
+	VMOVUP 64(DI), Y2        \
+	VMOVUP 96(DI), Y3        \
+	VADDP  (SI), Y0, Y0      \
+	VADDP  32(SI), Y1, Y1    \
+	VADDP  64(SI), Y2, Y2    \
+	VADDP  96(SI), Y3, Y3    \
+	VMOVUP Y0, (DI)          \
+	VMOVUP Y1, 32(DI)        \
+	VMOVUP Y2, 64(DI)        \
+	VMOVUP Y3, 96(DI)        \
+	ADDQ $128, SI            \
+	ADDQ $128, DI            \
+	SUBQ $(4*YLEN), CX       \
+	JGE  loop                \
+done:

@@ -200,3 +200,18 @@ loop:                        \
 	SUBS  $LEN, R2           \
 	BGT   loop               \
 done:
+
+// ADDTO computes
+//
+//	to = to + from
+#define ADDTO \
+	CBZ   R2, done           \
+loop:                        \
+	FLDPQ   (R0), (F0, F1)   \
+	FLDPQ.P 32(R1), (F2, F3) \
+	FADD(2, 0, 0)            \
+	FADD(3, 1, 1)            \
+	FSTPQ.P (F0, F1), 32(R0) \
+	SUBS  $(2*LEN), R2       \
+	BGT   loop               \
+done:

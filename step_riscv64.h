@@ -203,3 +203,21 @@ loop:                        \
 	SUB     X17, X15         \
 	BNEZ    X15, loop        \
 done:
+
+// ADDTO computes
+//
+//	to = to + from
+#define ADDTO \
+	BEQZ    X15, done        \
+loop:                        \
+	VSETVLI X15, WIDTH, M4, TA, MA, X17 \
+	SLL     $SHIFT, X17, X18 \
+	LOAD    (X10), V4        \
+	LOAD    (X11), V8        \
+	ADD     X18, X11         \
+	VFADDVV V8, V4, V4       \
+	STORE   V4, (X10)        \
+	ADD     X18, X10         \
+	SUB     X17, X15         \
+	BNEZ    X15, loop        \
+done:

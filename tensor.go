@@ -8,8 +8,9 @@ import (
 	"github.com/fusedadam/adam/internal/checkpoint"
 )
 
-// A tensor is what the optimizer knows of a [Param], a [Param64] or a [Table]. One code serves all:
-// typed has it, for elements of either type, and table says what is different in a table.
+// A tensor is what the optimizer knows of a [Param], a [Param64], a [Table], a [Part] or a [Part64].
+// One code serves all: typed has it, for elements of either type, and table says what is different
+// in a table. A part is a typed that knows which elements it has.
 type tensor struct {
 	*base
 	kind
@@ -20,11 +21,15 @@ type base struct {
 	where
 	name    string
 	n       int   // elements
+	from    int   // of a part: its first element is that of the tensor
+	of      int   // elements of the whole tensor
 	extent  int   // elements that a step concerns: n, or those of a table's gradient
 	begun   bool  // the average has begun
 	lent    bool  // the average lies in the caller's memory
 	hasGrad bool  // in the step at hand, which is a step of this tensor, then
 	amsgrad bool  // in the step at hand
+	part    bool  // it is a part
+	follows bool  // it is a part that comes after another one of its tensor
 	place   place // where its slices lay when they were last checked
 }
 
@@ -33,7 +38,7 @@ type base struct {
 type kind interface {
 	count() *uint64               // State.T
 	words() int                   // of 32 bits, in an element
-	same() error                  // an error if it is not the tensor that was given to New
+	same() error                  // an error if it is not the tensor that was given before
 	hasMoments(amsgrad bool) bool // of the right length
 	lengthError(amsgrad bool) error
 	look(amsgrad bool) (moved bool, err error) // at what a step is about to use
@@ -93,31 +98,6 @@ type state[F float] struct {
 	M, V, VMax []F
 }
 
-// fields are those of a Param, a Param64 or a Table in Groups, to be read anew at each step.
-type fields[F float] struct {
-	name             *string
-	value, grad, ema *[]F
-	state            **state[F]
-	table            *Table // nil if it is none
-}
-
-// The pointers to the states may change their type, since a State is what a state[float32] is.
-
-func (p *Param) fields() fields[float32] {
-	state := (**state[float32])(unsafe.Pointer(&p.State))
-	return fields[float32]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, nil}
-}
-
-func (p *Param64) fields() fields[float64] {
-	state := (**state[float64])(unsafe.Pointer(&p.State))
-	return fields[float64]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, nil}
-}
-
-func (p *Table) fields() fields[float32] {
-	state := (**state[float32])(unsafe.Pointer(&p.State))
-	return fields[float32]{&p.Name, &p.Value, &p.Grad, &p.EMA, state, p}
-}
-
 // where is the place of a tensor in Groups.
 type where struct {
 	group, index int32
@@ -131,9 +111,13 @@ const (
 	params list = iota
 	params64
 	tables
+	parts
+	parts64
 )
 
-func (l list) String() string { return [...]string{"Params", "Params64", "Tables"}[l] }
+func (l list) String() string {
+	return [...]string{"Params", "Params64", "Tables", "Parts", "Parts64"}[l]
+}
 
 func (w where) String() string { return fmt.Sprintf("Groups[%d].%v[%d]", w.group, w.list, w.index) }
 
@@ -143,35 +127,6 @@ func (w where) name() string {
 		return fmt.Sprintf("%d.%d", w.group, w.index)
 	}
 	return fmt.Sprintf("%d.%v.%d", w.group, w.list, w.index)
-}
-
-func (g *Group) size() int { return len(g.Params) + len(g.Params64) + len(g.Tables) }
-
-// visit calls single or double for each tensor of groups, in their order.
-func visit(groups []Group, single func(where, fields[float32]) error,
-	double func(where, fields[float64]) error) error {
-	for i := range groups {
-		g, w := &groups[i], where{group: int32(i)}
-		for j := range g.Params {
-			w.list, w.index = params, int32(j)
-			if err := single(w, g.Params[j].fields()); err != nil {
-				return err
-			}
-		}
-		for j := range g.Params64 {
-			w.list, w.index = params64, int32(j)
-			if err := double(w, g.Params64[j].fields()); err != nil {
-				return err
-			}
-		}
-		for j := range g.Tables {
-			w.list, w.index = tables, int32(j)
-			if err := single(w, g.Tables[j].fields()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // typed is a tensor of elements of one type.
@@ -216,9 +171,10 @@ func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) t
 	t.at, t.given, t.state, t.ema = f, *f.state, *f.state, *f.ema
 	lent := t.ema != nil
 	t.base = base{name: *f.name, where: w, n: len(*f.value), begun: lent, lent: lent}
-	t.extent = t.n
+	t.extent, t.part = t.n, f.of != nil
+	t.from, t.of = f.run()
 	t.own = arithmeticOf[F]()
-	if old := typedOf[F](old); old != nil && old.n == t.n {
+	if old := typedOf[F](old); old != nil && old.n == t.n && old.from == t.from && old.of == t.of {
 		if t.state == nil {
 			t.state = old.state
 		}
@@ -276,8 +232,8 @@ func bind[F float](o *Optimizer, i int, w where, f fields[F]) error {
 		return strangerError(w, *f.name)
 	}
 	t := typedOf[F](o.tensors[i].kind)
-	if t == nil || (f.table != nil) != (t.at.table != nil) {
-		return fmt.Errorf("%w: %v, %q, is of another kind than in New: %s", ErrParams, w, *f.name,
+	if t == nil || (f.table != nil) != (t.at.table != nil) || (f.of != nil) != t.part {
+		return fmt.Errorf("%w: %v, %q, is of another kind than before: %s", ErrParams, w, *f.name,
 			otherTensors)
 	}
 	t.at, t.where = f, w
@@ -287,22 +243,28 @@ func bind[F float](o *Optimizer, i int, w where, f fields[F]) error {
 const otherTensors = "use Add, Remove or Regroup for other tensors"
 
 func strangerError(w where, name string) error {
-	return fmt.Errorf("%w: %v is %q, not as given to New: %s", ErrParams, w, name,
+	return fmt.Errorf("%w: %v is %q, not as given before: %s", ErrParams, w, name,
 		otherTensors)
 }
 
-// same returns an error if t is not the tensor that was given to New.
+// same returns an error if t is not the tensor that was given before.
 func (t *typed[F]) same() error {
 	if *t.at.name != t.name {
 		return strangerError(t.where, *t.at.name)
 	}
 	if n := len(*t.at.value); n != t.n {
-		return fmt.Errorf("%w: %q had %d elements in New; Value %d: "+
-			"use Grow or Regroup to resize a tensor", ErrLength, t.name, t.n, n)
+		return fmt.Errorf("%w: %s had %d elements before; Value %d: "+
+			"use Grow or Regroup to resize a tensor", ErrLength, t.title(), t.n, n)
+	}
+	if t.part {
+		if from, of := t.at.run(); from != t.from || of != t.of {
+			return fmt.Errorf("%w: %s has At %d and Of %d, not as given before: "+
+				"use Regroup for other parts", ErrParams, t.title(), from, of)
+		}
 	}
 	if *t.at.state != t.given || t.lent && address(*t.at.ema) != address(t.ema) {
-		return fmt.Errorf("%w: %q has another State or EMA than in New: "+
-			"use Regroup to give it others", ErrParams, t.name)
+		return fmt.Errorf("%w: %s has another State or EMA than before: "+
+			"use Regroup to give it others", ErrParams, t.title())
 	}
 	return nil
 }
@@ -334,7 +296,7 @@ func (t *typed[F]) checkState(amsgrad bool) error {
 		return t.lengthError(amsgrad)
 	}
 	if t.T == math.MaxUint64 {
-		return fmt.Errorf("%w: %q: T = %d", ErrSteps, t.name, t.T)
+		return fmt.Errorf("%w: %s: T = %d", ErrSteps, t.title(), t.T)
 	}
 	return nil
 }
@@ -346,7 +308,7 @@ func (t *table) look(amsgrad bool) (moved bool, err error) {
 	}
 	p := t.at.table
 	if p.Width != t.width || t.width < 1 || t.n%t.width != 0 {
-		return false, fmt.Errorf("%w: %q: Width %d, want the one given to New, which divides the "+
+		return false, fmt.Errorf("%w: %q: Width %d, want the one given before, which divides the "+
 			"length of Value, %d", ErrLength, t.name, p.Width, t.n)
 	}
 	t.extent, t.hasGrad = len(p.Grad), p.Grad != nil
@@ -366,7 +328,10 @@ func (t *typed[F]) lengthError(amsgrad bool) error {
 	more, grad := "", "nil"
 	if amsgrad {
 		more = fmt.Sprintf(", VMax %d", len(t.VMax))
-		if len(t.VMax) == 0 {
+		switch {
+		case len(t.VMax) == 0 && t.part:
+			more += " (AMSGrad needs a State that has VMax: give Regroup the part with one)"
+		case len(t.VMax) == 0:
 			method := "State"
 			if t.words() == 2 {
 				method = "State64"
@@ -381,8 +346,8 @@ func (t *typed[F]) lengthError(amsgrad bool) error {
 	if g := *t.at.grad; g != nil {
 		grad = fmt.Sprint(len(g))
 	}
-	return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %s, M %d, V %d%s",
-		ErrLength, t.name, t.n, len(*t.at.value), grad, len(t.M), len(t.V), more)
+	return fmt.Errorf("%w: %s had %d elements before; Value %d, Grad %s, M %d, V %d%s",
+		ErrLength, t.title(), t.n, len(*t.at.value), grad, len(t.M), len(t.V), more)
 }
 
 func (t *typed[F]) now() place {
@@ -567,12 +532,12 @@ func (t *typed[F]) restore(loaded kind, begun bool) {
 		copy(t.M, from.M)
 		copy(t.V, from.V)
 		switch {
-		case len(t.VMax) == t.n && from.VMax == nil:
-			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
-		case len(t.VMax) == t.n:
-			copy(t.VMax, from.VMax)
-		default:
+		case t.VMax == nil || len(t.VMax) != t.n: // nil also of an empty part: it has none
 			t.VMax = from.VMax
+		case from.VMax == nil:
+			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
+		default:
+			copy(t.VMax, from.VMax)
 		}
 		t.T = from.T
 	}

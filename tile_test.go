@@ -19,12 +19,13 @@ type smallKernel[F operands.Float] struct {
 }
 
 var (
-	smallKernels   = small("", sumSquares, clampTile, averageTile)
-	smallKernels64 = small("64", sumSquares64, clampTile64, averageTile64)
+	smallKernels   = small("", sumSquares, clampTile, averageTile, addTile)
+	smallKernels64 = small("64", sumSquares64, clampTile64, averageTile64, addTile64)
 )
 
 func small[F operands.Float](suffix string, squares func([]F) float64,
-	clamp func(d, g []F, s, limit F), average func(e, p []F, c F)) []smallKernel[F] {
+	clamp func(d, g []F, s, limit F), average func(e, p []F, c F),
+	add func(to, from []F)) []smallKernel[F] {
 	return []smallKernel[F]{
 		{"sumSquares" + suffix, func(_, b []F, _ F) float64 { return squares(b) },
 			func(_, b []F, _ F) float64 {
@@ -60,6 +61,13 @@ func small[F operands.Float](suffix string, squares func([]F) float64,
 					d := F(b[i] - x)
 					d = F(c * d)
 					a[i] = flush(F(x+d), true)
+				}
+				return 0
+			}},
+		{"add" + suffix, func(a, b []F, _ F) float64 { add(a, b); return 0 },
+			func(a, b []F, _ F) float64 {
+				for i := range a {
+					a[i] += b[i]
 				}
 				return 0
 			}},

@@ -60,7 +60,7 @@ func readCheckpoint(r io.ReaderAt) (*file, map[string]string, error) {
 		return nil, nil, err
 	}
 	for _, t := range c.Tensors {
-		if err := c.Skip(t); err != nil {
+		if err := c.Skip(t.To - t.From); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}

@@ -114,7 +114,7 @@ func EncodeHead(metadata []safetensors.Meta, data []Data) ([]byte, error) {
 func Write(w io.Writer, head []byte, data []Data) error {
 	sum := crc32.ChecksumIEEE(head[safetensors.Prefix:])
 	written := sum
-	err := eachChunk(data, func(chunk []byte) error {
+	err := eachChunk(data, func(_ int, chunk []byte) error {
 		sum = crc32.Update(sum, crc32.IEEETable, chunk)
 		return nil
 	})
@@ -135,7 +135,7 @@ func Write(w io.Writer, head []byte, data []Data) error {
 func WriteData(w io.Writer, head []byte, data []Data, show func(chunk []byte)) error {
 	b := bufio.NewWriterSize(strictWriter{w}, BufferSize)
 	_, _ = b.Write(head) // b keeps the error
-	err := eachChunk(data, func(chunk []byte) error {
+	err := eachChunk(data, func(_ int, chunk []byte) error {
 		show(chunk)
 		_, err := b.Write(chunk)
 		return err
@@ -160,10 +160,10 @@ func (s strictWriter) Write(b []byte) (int, error) {
 
 func sumString(sum uint32) string { return fmt.Sprintf("%08x", sum) }
 
-// eachChunk calls f with the bytes of data as they stand in the file, until it returns an error. f
-// may not keep them. They are copies: what f sums up is what it writes, even if the memory changes
-// meanwhile.
-func eachChunk(data []Data, f func(chunk []byte) error) error {
+// eachChunk calls f with the bytes of data as they stand in the file, and with the index of data
+// that they are of, until it returns an error. f may not keep them. They are copies: what f sums up
+// is what it writes, even if the memory changes meanwhile.
+func eachChunk(data []Data, f func(i int, chunk []byte) error) error {
 	buffer := make([]byte, ChunkSize)
 	for i := range data {
 		d := &data[i]
@@ -174,13 +174,13 @@ func eachChunk(data []Data, f func(chunk []byte) error) error {
 				if n, err := d.Source.File.ReadAt(chunk, d.Source.At+at-d.From); n < len(chunk) {
 					return endsEarly(err)
 				}
-				if err := f(chunk); err != nil {
+				if err := f(i, chunk); err != nil {
 					return err
 				}
 				at += int64(len(chunk))
 			}
 		case d.DType == Int64s:
-			if err := f(binary.LittleEndian.AppendUint64(nil, d.Count)); err != nil {
+			if err := f(i, binary.LittleEndian.AppendUint64(nil, d.Count)); err != nil {
 				return err
 			}
 		}
@@ -189,7 +189,7 @@ func eachChunk(data []Data, f func(chunk []byte) error) error {
 			if BigEndian {
 				reverse(chunk, d.DType)
 			}
-			if err := f(chunk); err != nil {
+			if err := f(i, chunk); err != nil {
 				return err
 			}
 		}
