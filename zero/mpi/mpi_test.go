@@ -21,10 +21,11 @@ import (
 const caseOf = "ADAM_MPI_TEST_CASE"
 
 var cases = map[string]func(w *World) error{
-	"exchange": exchange, "gather": gathers, "misuse": misuse, "pins": pinned,
-	"short": short, "long": long, "nobody": nobody, "huge": huge, "panic": panics, "goexit": goexits,
+	"exchange": exchange, "gather": gathers, "misuse": misuse, "pins": pinned, "short": short,
+	"long": long, "nobody": nobody, "huge": huge, "panic": panics, "goexit": goexits,
 	"goroutine": goroutine, "error": fails, "kill": killed, "exit": exits, "abort": aborts,
-	"forgotten": forgotten,
+	"forgotten": forgotten, "trains": trains, "no batch": noBatch, "other model": otherModel,
+	"other rate": otherRate, "no pass": noPass,
 }
 
 func TestMain(m *testing.M) {
