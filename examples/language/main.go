@@ -26,6 +26,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/plots"
+	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
 )
@@ -76,12 +77,12 @@ func run(o options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	text, err := load(o.data)
+	text, err := transformer.Load(o.data)
 	if err != nil {
 		return err
 	}
-	if text.held <= o.context {
-		return fmt.Errorf("%d characters to train on are too few for -context %d", text.held,
+	if text.Held <= o.context {
+		return fmt.Errorf("%d characters to train on are too few for -context %d", text.Held,
 			o.context)
 	}
 	t, err := newTrainer(text, o)
@@ -91,13 +92,13 @@ func run(o options) error {
 	defer t.opt.Close()
 	fmt.Printf("transformer of %d blocks, %d wide, %d parameters; "+
 		"%d characters to train on, %d held out, an alphabet of %d\n",
-		o.layers, o.width, len(t.net.memory.Values), text.held, len(text.ids)-text.held,
-		len(text.alphabet))
+		o.layers, o.width, len(t.net.Memory.Values), text.Held, len(text.IDs)-text.Held,
+		len(text.Alphabet))
 	fmt.Printf(
 		"AdamW, batches of %d sequences of %d, learning rate %g with warm-up and cosine, seed %d\n",
 		o.batch, o.context, o.lr, o.seed)
 	count := func(n int) float64 {
-		return newNgram(n, len(text.alphabet), text.ids[:text.held]).bits(text.ids, text.held)
+		return newNgram(n, len(text.Alphabet), text.IDs[:text.Held]).bits(text.IDs, text.Held)
 	}
 	unigram, fivegram := count(1), count(5)
 
@@ -157,7 +158,7 @@ func report(t *trainer, bits, unigram, fivegram float64, total time.Duration) {
 	fmt.Printf(
 		"optimizer                      %.2f s, %.0f µs a step, %.2f %% of it, kernel %s\n",
 		optimizer, optimizer/steps*1e6, 100*optimizer/train, adam.Kernel())
-	fmt.Printf("checksum of the parameters     %08x\n", checksum.Of(t.net.memory.Values))
+	fmt.Printf("checksum of the parameters     %08x\n", checksum.Of(t.net.Memory.Values))
 }
 
 // drawLosses draws the losses of all steps, smoothed, and those of the part held out.

@@ -8,18 +8,16 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
 )
 
-// maxNorm is the largest norm of the gradients: larger ones are scaled down to it.
-const maxNorm = 1
-
 // trainer trains a network with one [adam.Optimizer].
 type trainer struct {
 	options
-	text            text
-	net             *network
+	text            transformer.Text
+	net             *transformer.Network
 	m, v            []float32 // moments of all parameters, which opt steps
 	opt             *adam.Optimizer
 	rate            schedule.Schedule
@@ -28,24 +26,14 @@ type trainer struct {
 	trainTime, adamTime time.Duration // of all steps, and of the optimizer in them
 }
 
-func newTrainer(t text, o options) (*trainer, error) {
-	s := size{alphabet: len(t.alphabet), context: o.context, width: o.width, heads: o.heads,
-		layers: o.layers}
-	net := newNetwork(s, o.seed, o.batch)
-	decaying, others := net.params()
-	config := adam.DefaultW()
-	// the steps are small, and their gradients change faster than 0.999 can follow
-	config.Beta2 = 0.99
-	config.WeightDecay = 0.1
-	noDecay := config
-	noDecay.WeightDecay = 0
-	opt, err := adam.New(adam.Options{MaxNorm: maxNorm},
-		adam.Group{Config: config, Params: decaying}, adam.Group{Config: noDecay, Params: others})
+func newTrainer(t transformer.Text, o options) (*trainer, error) {
+	net := transformer.New(transformer.Size{Alphabet: len(t.Alphabet), Context: o.context,
+		Width: o.width, Heads: o.heads, Layers: o.layers}, o.seed, o.batch)
+	opt, err := adam.New(adam.Options{MaxNorm: transformer.MaxNorm}, net.Groups()...)
 	if err != nil {
 		return nil, err
 	}
-	m, v := flattenMoments(opt, net.memory)
-	warm := max(1, o.steps/20)
+	m, v := flattenMoments(opt, net.Memory)
 	return &trainer{
 		options: o,
 		text:    t,
@@ -53,8 +41,7 @@ func newTrainer(t text, o options) (*trainer, error) {
 		m:       m,
 		v:       v,
 		opt:     opt,
-		rate: schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
-			schedule.Cosine(1, 0, o.steps-warm)),
+		rate:    transformer.Rate(o.steps),
 		inputs:  make([]int, o.batch*o.context),
 		targets: make([]int, o.batch*o.context),
 	}, nil
@@ -87,12 +74,8 @@ func (t *trainer) step() (bits float64, err error) {
 // gradients sets the gradients of the next step and returns the loss in bits per character.
 func (t *trainer) gradients() float64 {
 	rng := rand.New(rand.NewPCG(t.seed, 1+t.opt.T))
-	for i := range t.batch {
-		begin := rng.IntN(t.text.held - t.context)
-		copy(t.inputs[i*t.context:][:t.context], t.text.ids[begin:])
-		copy(t.targets[i*t.context:][:t.context], t.text.ids[begin+1:])
-	}
-	return t.net.gradients(t.inputs, t.targets) / math.Ln2
+	t.text.Draw(rng, t.context, t.inputs, t.targets)
+	return t.net.Gradients(t.inputs, t.targets) / math.Ln2
 }
 
 // setRate sets the learning rate of the next step.
@@ -129,22 +112,20 @@ func windows(held, n, context int) []window {
 
 // heldOut returns the mean bits per character of the part held out.
 func (t *trainer) heldOut() float64 {
-	all := windows(t.text.held, len(t.text.ids), t.context)
+	all := windows(t.text.Held, len(t.text.IDs), t.context)
 	sums := make([]float64, len(all))
-	t.net.each(func(i int, r *replica) {
+	t.net.Each(func(i int, r *transformer.Replica) {
 		for ; i < len(all); i += t.batch {
-			w := all[i]
-			z := r.forward(t.text.ids[w.begin:][:t.context])
-			z.Rows, z.Data = z.Rows-w.first, z.Data[w.first*z.Stride:]
-			targets := t.text.ids[w.begin+1+w.first:][:z.Rows]
-			sums[i] = layers.CrossEntropy(z, targets, layers.Head(r.dz, z.Rows)) * float64(z.Rows)
+			begin, first := all[i].begin, all[i].first
+			loss := r.Loss(t.text.IDs[begin:][:t.context], t.text.IDs[begin+1:][:t.context], first)
+			sums[i] = loss * float64(t.context-first)
 		}
 	})
 	sum := 0.0
 	for _, s := range sums {
 		sum += s
 	}
-	return sum / math.Ln2 / float64(len(t.text.ids)-t.text.held)
+	return sum / math.Ln2 / float64(len(t.text.IDs)-t.text.Held)
 }
 
 // sample goes on from the end of the training part for n characters, each drawn from the
@@ -152,12 +133,12 @@ func (t *trainer) heldOut() float64 {
 // probable one.
 func (t *trainer) sample(n int, temperature float64) string {
 	rng := rand.New(rand.NewPCG(t.seed, math.MaxUint64))
-	ids := slices.Clone(t.text.ids[t.text.held-t.context : t.text.held])
+	ids := slices.Clone(t.text.IDs[t.text.Held-t.context : t.text.Held])
 	for range n {
-		z := t.net.replicas[0].forward(ids[len(ids)-t.context:])
+		z := t.net.Replicas[0].Forward(ids[len(ids)-t.context:])
 		ids = append(ids, draw(rng, layers.Row(z, t.context-1), temperature))
 	}
-	return t.text.decode(ids[t.context:])
+	return t.text.Decode(ids[t.context:])
 }
 
 // draw returns an index of z, with the probabilities of its softmax to the power of 1/temperature.

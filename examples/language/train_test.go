@@ -11,11 +11,12 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/replay"
+	"github.com/fusedadam/adam/examples/internal/transformer"
 )
 
 func TestMain(m *testing.M) { replay.Main(m) }
 
-func mustTrainer(t *testing.T, text text, o options) *trainer {
+func mustTrainer(t *testing.T, text transformer.Text, o options) *trainer {
 	t.Helper()
 	tr, err := newTrainer(text, o)
 	if err != nil {
@@ -30,14 +31,14 @@ func mustTrainer(t *testing.T, text text, o options) *trainer {
 // held out too. Its recorded steps, made again with every kernel and other numbers of workers, end
 // in the same bits. So does a second run, on one core.
 func TestTrain(t *testing.T) {
-	text, err := load("")
+	text, err := transformer.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := options{steps: 100, batch: 4, context: 32, width: 96, heads: 3, layers: 1, lr: 4e-3,
 		seed: 1}
 	tr := mustTrainer(t, text, o)
-	recording := replay.New(adam.Options{MaxNorm: maxNorm}, tr.opt.Groups)
+	recording := replay.New(adam.Options{MaxNorm: transformer.MaxNorm}, tr.opt.Groups)
 	first, last := 0.0, 0.0
 	for step := range o.steps {
 		bits := tr.gradients()
@@ -55,7 +56,7 @@ func TestTrain(t *testing.T) {
 	}
 	held := tr.heldOut()
 	t.Logf("%.3f bits at first, %.3f at the end, %.3f held out", first, last, held)
-	if uniform := math.Log2(float64(len(text.alphabet))); math.Abs(first-uniform) > 0.2 {
+	if uniform := math.Log2(float64(len(text.Alphabet))); math.Abs(first-uniform) > 0.2 {
 		t.Errorf("the first loss is %.3f bits, want about %.3f", first, uniform)
 	}
 	if !(last < first*2/3) || !(held < first*2/3) {
@@ -64,7 +65,7 @@ func TestTrain(t *testing.T) {
 	}
 	recording.Check(t, tr.opt.Groups)
 	for i := range tr.m {
-		if (tr.m[i] == 0 || tr.v[i] == 0) && tr.net.memory.Grads[i] != 0 {
+		if (tr.m[i] == 0 || tr.v[i] == 0) && tr.net.Memory.Grads[i] != 0 {
 			t.Fatalf("the moments of parameter %d are not in the flat slices", i)
 		}
 	}
@@ -76,8 +77,8 @@ func TestTrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := checksum.Of(again.net.memory.Values),
-		checksum.Of(tr.net.memory.Values); got != want {
+	if got, want := checksum.Of(again.net.Memory.Values),
+		checksum.Of(tr.net.Memory.Values); got != want {
 		t.Errorf("on one core the run ends in checksum %08x, want %08x", got, want)
 	}
 }
@@ -86,23 +87,25 @@ func TestTrain(t *testing.T) {
 // comes before: so the bits of the part held out are known, and each of its characters must count
 // once.
 func TestHeldOut(t *testing.T) {
-	text := newText("a man, a plan, a canal: panama; a man, a plan, a canal: panama; a man, a plan")
+	text := transformer.NewText("a man, a plan, a canal: panama; a man, a plan, a canal: panama; " +
+		"a man, a plan")
 	rng := rand.New(rand.NewPCG(1, 0))
 	for _, context := range []int{1, 5, 6, 64} {
 		for _, batch := range []int{1, 3} {
 			tr := mustTrainer(t, text, options{steps: 1, batch: batch, context: context, width: 4,
 				heads: 2, layers: 1, seed: 1})
-			clear(tr.net.memory.Values)
-			biases, total := tr.net.replicas[0].output.B, 0.0
+			clear(tr.net.Memory.Values)
+			params := tr.net.Memory.Params()
+			biases, total := params[len(params)-1].Value, 0.0 // of the output
 			for i := range biases {
 				biases[i] = float32(rng.NormFloat64())
 				total += math.Exp(float64(biases[i]))
 			}
 			want := 0.0
-			for _, id := range text.ids[text.held:] {
+			for _, id := range text.IDs[text.Held:] {
 				want += math.Log2(total) - float64(biases[id])/math.Ln2
 			}
-			want /= float64(len(text.ids) - text.held)
+			want /= float64(len(text.IDs) - text.Held)
 			if got := tr.heldOut(); math.Abs(got-want) > 1e-5 {
 				t.Errorf("context %d, %d replicas: %.6f bits, want %.6f", context, batch, got, want)
 			}

@@ -1,4 +1,6 @@
-package main
+// Package transformer is what examples/language and examples/sharded have in common: a
+// character-level transformer over blas32, its text, and how it is trained.
+package transformer
 
 import (
 	"fmt"
@@ -13,47 +15,48 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// size is the size of a network.
-type size struct {
-	alphabet, context, width, heads, layers int
+// Size is the size of a network: characters in the alphabet and in a sequence, width of the
+// residual stream, attention heads, blocks.
+type Size struct {
+	Alphabet, Context, Width, Heads, Layers int
 }
 
 // parameters returns their number.
-func (s size) parameters() int {
-	block := 2*layers.LayerNormSize(s.width) + layers.DenseSize(s.width, 3*s.width) +
-		layers.DenseSize(s.width, s.width) +
-		layers.DenseSize(s.width, 4*s.width) + layers.DenseSize(4*s.width, s.width)
-	return layers.EmbeddingSize(s.alphabet+s.context, s.width) + s.layers*block +
-		layers.LayerNormSize(s.width) + layers.DenseSize(s.width, s.alphabet)
+func (s Size) parameters() int {
+	block := 2*layers.LayerNormSize(s.Width) + layers.DenseSize(s.Width, 3*s.Width) +
+		layers.DenseSize(s.Width, s.Width) +
+		layers.DenseSize(s.Width, 4*s.Width) + layers.DenseSize(4*s.Width, s.Width)
+	return layers.EmbeddingSize(s.Alphabet+s.Context, s.Width) + s.Layers*block +
+		layers.LayerNormSize(s.Width) + layers.DenseSize(s.Width, s.Alphabet)
 }
 
-// network is a transformer that predicts each next character of a sequence from those before it:
+// Network is a transformer that predicts each next character of a sequence from those before it:
 // that of GPT-2, small, and with a matrix of its own for the output.
 //
 // Each sequence of a batch has a replica, and they work at the same time. Their gradients are added
 // in their order, so the result has the same bits with any number of cores.
-type network struct {
-	size
-	memory   *layers.Memory // of all parameters, and of their gradients by the mean loss of a batch
-	replicas []*replica
+type Network struct {
+	Size
+	Memory   *layers.Memory // of all parameters, and of their gradients by the mean loss of a batch
+	Replicas []*Replica
 }
 
-// newNetwork returns a network for batches of so many sequences.
-func newNetwork(s size, seed uint64, batch int) *network {
+// New returns a network for batches of so many sequences.
+func New(s Size, seed uint64, batch int) *Network {
 	values := make([]float32, s.parameters())
-	n := &network{size: s}
+	n := &Network{Size: s}
 	for range batch {
 		// All write the same initial parameters.
-		n.replicas = append(n.replicas, newReplica(s, values, rand.New(rand.NewPCG(seed, 0))))
+		n.Replicas = append(n.Replicas, newReplica(s, values, rand.New(rand.NewPCG(seed, 0))))
 	}
-	n.memory = n.replicas[0].memory
+	n.Memory = n.Replicas[0].memory
 	return n
 }
 
-// params returns all tensors. Those that decay are the weights of the dense layers; as usual with
+// Params returns all tensors. Those that decay are the weights of the dense layers; as usual with
 // GPT-2, biases, gains and embeddings do not.
-func (n *network) params() (decaying, others []adam.Param) {
-	for _, p := range n.memory.Params() {
+func (n *Network) Params() (decaying, others []adam.Param) {
+	for _, p := range n.Memory.Params() {
 		layer, tensor, _ := strings.Cut(p.Name, ".")
 		if tensor == "weight" && layer != tokens && layer != positions {
 			decaying = append(decaying, p)
@@ -64,29 +67,29 @@ func (n *network) params() (decaying, others []adam.Param) {
 	return decaying, others
 }
 
-// gradients sets the gradients of all parameters and returns the loss: both are means over the
+// Gradients sets the gradients of all parameters and returns the loss: both are means over the
 // characters of the batch, whose sequences lie one after the other in inputs and in targets.
-func (n *network) gradients(inputs, targets []int) float64 {
-	losses := make([]float64, len(n.replicas))
-	n.each(func(i int, r *replica) {
-		losses[i] = r.gradients(inputs[i*n.context:][:n.context], targets[i*n.context:][:n.context])
+func (n *Network) Gradients(inputs, targets []int) float64 {
+	losses := make([]float64, len(n.Replicas))
+	n.Each(func(i int, r *Replica) {
+		losses[i] = r.gradients(inputs[i*n.Context:][:n.Context], targets[i*n.Context:][:n.Context])
 	})
 	loss := 0.0
-	for i, r := range n.replicas {
+	for i, r := range n.Replicas {
 		loss += losses[i]
 		if i > 0 {
-			add(r.memory.Grads, n.memory.Grads)
+			add(r.memory.Grads, n.Memory.Grads)
 		}
 	}
-	batch := float64(len(n.replicas))
-	blas32.Scal(float32(1/batch), vector(n.memory.Grads))
+	batch := float64(len(n.Replicas))
+	blas32.Scal(float32(1/batch), vector(n.Memory.Grads))
 	return loss / batch
 }
 
-// each calls f for all replicas at once, and waits.
-func (n *network) each(f func(i int, r *replica)) {
+// Each calls f for all replicas at once, and waits.
+func (n *Network) Each(f func(i int, r *Replica)) {
 	var wg sync.WaitGroup
-	for i, r := range n.replicas {
+	for i, r := range n.Replicas {
 		wg.Go(func() { f(i, r) })
 	}
 	wg.Wait()
@@ -103,9 +106,9 @@ const (
 	positions = "positions"
 )
 
-// replica has the layers of a network, over the parameters that all replicas share, with its own
+// Replica has the layers of a network, over the parameters that all replicas share, with its own
 // gradients, and the activations of one sequence.
-type replica struct {
+type Replica struct {
 	memory            *layers.Memory
 	tokens, positions *layers.Embedding
 	blocks            []*block
@@ -125,37 +128,37 @@ type derivatives struct {
 	dx, dinput, dprojections, dhidden blas32.General
 }
 
-func newReplica(s size, values []float32, rng *rand.Rand) *replica {
+func newReplica(s Size, values []float32, rng *rand.Rand) *Replica {
 	m := &layers.Memory{Values: values, Grads: make([]float32, len(values))}
-	matrix := func(cols int) blas32.General { return layers.NewMatrix(s.context, cols) }
+	matrix := func(cols int) blas32.General { return layers.NewMatrix(s.Context, cols) }
 	const deviation = 0.3 // a network as small as this learns more slowly with the 0.02 of GPT-2
-	r := &replica{
+	r := &Replica{
 		memory:    m,
-		tokens:    layers.NewEmbedding(m, rng, tokens, s.alphabet, s.width, deviation),
-		positions: layers.NewEmbedding(m, rng, positions, s.context, s.width, deviation),
-		stream:    []blas32.General{matrix(s.width)},
-		last:      matrix(s.width),
-		z:         matrix(s.alphabet),
-		dz:        matrix(s.alphabet),
-		work: derivatives{matrix(s.width), matrix(s.width), matrix(3 * s.width),
-			matrix(4 * s.width)},
+		tokens:    layers.NewEmbedding(m, rng, tokens, s.Alphabet, s.Width, deviation),
+		positions: layers.NewEmbedding(m, rng, positions, s.Context, s.Width, deviation),
+		stream:    []blas32.General{matrix(s.Width)},
+		last:      matrix(s.Width),
+		z:         matrix(s.Alphabet),
+		dz:        matrix(s.Alphabet),
+		work: derivatives{matrix(s.Width), matrix(s.Width), matrix(3 * s.Width),
+			matrix(4 * s.Width)},
 	}
-	for i := range s.layers {
+	for i := range s.Layers {
 		r.blocks = append(r.blocks, newBlock(m, rng, fmt.Sprintf("block%d", i), s))
-		r.stream = append(r.stream, matrix(s.width))
+		r.stream = append(r.stream, matrix(s.Width))
 	}
-	r.norm = layers.NewLayerNorm(m, "norm", s.width)
-	r.output = layers.NewDense(m, rng, "output", s.width, s.alphabet)
+	r.norm = layers.NewLayerNorm(m, "norm", s.Width)
+	r.output = layers.NewDense(m, rng, "output", s.Width, s.Alphabet)
 	// at first, all characters are almost equally probable
 	layers.Normal(rng, r.output.W.Data, 0.02)
-	for i := range s.context {
+	for i := range s.Context {
 		r.order = append(r.order, i)
 	}
 	return r
 }
 
-// forward returns the logits of the character after each of a sequence, valid until the next call.
-func (r *replica) forward(ids []int) blas32.General {
+// Forward returns the logits of the character after each of a sequence, valid until the next call.
+func (r *Replica) Forward(ids []int) blas32.General {
 	x := r.stream[0]
 	clear(x.Data)
 	r.tokens.Forward(ids, x)
@@ -168,10 +171,17 @@ func (r *replica) forward(ids []int) blas32.General {
 	return r.z
 }
 
+// Loss returns the mean loss over the characters of a sequence from the one at first on.
+func (r *Replica) Loss(inputs, targets []int, first int) float64 {
+	z := r.Forward(inputs)
+	z.Rows, z.Data = z.Rows-first, z.Data[first*z.Stride:]
+	return layers.CrossEntropy(z, targets[first:], layers.Head(r.dz, z.Rows))
+}
+
 // gradients sets the gradients of the replica and returns the loss: both are means over the
 // characters of a sequence.
-func (r *replica) gradients(inputs, targets []int) float64 {
-	loss := layers.CrossEntropy(r.forward(inputs), targets, r.dz)
+func (r *Replica) gradients(inputs, targets []int) float64 {
+	loss := layers.CrossEntropy(r.Forward(inputs), targets, r.dz)
 	r.output.Backward(r.last, r.dz)
 	r.output.BackwardInput(r.dz, r.work.dinput)
 	clear(r.work.dx.Data)
@@ -201,28 +211,28 @@ type block struct {
 	input2, slopes, hidden blas32.General
 }
 
-func newBlock(m *layers.Memory, rng *rand.Rand, name string, s size) *block {
-	matrix := func(cols int) blas32.General { return layers.NewMatrix(s.context, cols) }
+func newBlock(m *layers.Memory, rng *rand.Rand, name string, s Size) *block {
+	matrix := func(cols int) blas32.General { return layers.NewMatrix(s.Context, cols) }
 	b := &block{
-		norm1:       layers.NewLayerNorm(m, name+"/norm1", s.width),
-		qkv:         layers.NewDense(m, rng, name+"/qkv", s.width, 3*s.width),
-		attention:   layers.NewAttention(s.context, s.heads),
-		project:     layers.NewDense(m, rng, name+"/project", s.width, s.width),
-		norm2:       layers.NewLayerNorm(m, name+"/norm2", s.width),
-		expand:      layers.NewDense(m, rng, name+"/expand", s.width, 4*s.width),
-		contract:    layers.NewDense(m, rng, name+"/contract", 4*s.width, s.width),
-		input1:      matrix(s.width),
-		projections: matrix(3 * s.width),
-		heads:       matrix(s.width),
-		middle:      matrix(s.width),
-		input2:      matrix(s.width),
-		slopes:      matrix(4 * s.width),
-		hidden:      matrix(4 * s.width),
+		norm1:       layers.NewLayerNorm(m, name+"/norm1", s.Width),
+		qkv:         layers.NewDense(m, rng, name+"/qkv", s.Width, 3*s.Width),
+		attention:   layers.NewAttention(s.Context, s.Heads),
+		project:     layers.NewDense(m, rng, name+"/project", s.Width, s.Width),
+		norm2:       layers.NewLayerNorm(m, name+"/norm2", s.Width),
+		expand:      layers.NewDense(m, rng, name+"/expand", s.Width, 4*s.Width),
+		contract:    layers.NewDense(m, rng, name+"/contract", 4*s.Width, s.Width),
+		input1:      matrix(s.Width),
+		projections: matrix(3 * s.Width),
+		heads:       matrix(s.Width),
+		middle:      matrix(s.Width),
+		input2:      matrix(s.Width),
+		slopes:      matrix(4 * s.Width),
+		hidden:      matrix(4 * s.Width),
 	}
 	// The variance is 1/inputs, and smaller for what is added to the stream, the more often that is
 	// done, as with GPT-2.
-	deviation := 1 / math.Sqrt(float64(s.width))
-	share := 1 / math.Sqrt(float64(2*s.layers))
+	deviation := 1 / math.Sqrt(float64(s.Width))
+	share := 1 / math.Sqrt(float64(2*s.Layers))
 	layers.Normal(rng, b.qkv.W.Data, deviation)
 	layers.Normal(rng, b.project.W.Data, deviation*share)
 	layers.Normal(rng, b.expand.W.Data, deviation)
