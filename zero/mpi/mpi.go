@@ -129,6 +129,7 @@ type job struct {
 	b   []byte   // of a message
 	n   int      // the other rank of a message, or how many posts to wait for
 	own []uint64 // of Gather
+	f   func() error
 }
 
 type action int
@@ -138,6 +139,7 @@ const (
 	receive
 	finish
 	collect
+	run
 	stop
 	abort
 )
@@ -276,6 +278,15 @@ func (w *World) Gather(own []uint64, counts []int) ([]uint64, error) {
 	return w.all, nil
 }
 
+// Do runs f on MPI's thread, for calls of MPI that a World does not have, and returns its error.
+// They may use MPI_COMM_WORLD, whose errors are returned.
+func (w *World) Do(f func() error) error {
+	if w.failed != nil {
+		return w.failed
+	}
+	return w.call(job{do: run, f: f})
+}
+
 // Stop ends the job on this rank; all ranks must call it. There must be no post that has not been
 // waited for.
 func (w *World) Stop() error {
@@ -318,6 +329,7 @@ func (w *World) serve() {
 	w.rank, w.size = int(rank), int(size)
 	w.results <- failed
 	for j := range w.jobs {
+		// After an error MPI is called no more, but to end the job.
 		switch j.do {
 		case send, receive:
 			if failed == nil {
@@ -336,6 +348,11 @@ func (w *World) serve() {
 			if failed == nil {
 				failed = called("MPI_Allgatherv", C.gather(words(j.own), C.int(len(j.own)),
 					words(w.all), unsafe.SliceData(w.counts), unsafe.SliceData(w.at)))
+			}
+			w.results <- failed
+		case run:
+			if failed == nil {
+				failed = j.f()
 			}
 			w.results <- failed
 		case stop:
