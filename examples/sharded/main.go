@@ -14,8 +14,8 @@
 //	mpirun -n 4 ./sharded -save model.safetensors
 //	mpirun -n 3 ./sharded -save model.safetensors -resume
 //
-// A job that was stopped, by force too, goes on from its last checkpoint with as many ranks as there
-// are, and ends in the same bits.
+// A job that was stopped, by force too, goes on from its last checkpoint with as many ranks as
+// there are, and ends in the same bits.
 package main
 
 import (
@@ -48,7 +48,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the initial weights and of the data")
 	flag.StringVar(&o.data, "data", "",
 		"text `file` in UTF-8 (default: the Opticks in the folder that go env GOROOT names)")
-	flag.StringVar(&o.save, "save", "", "`file` to save the state of the run to, which all ranks see")
+	flag.StringVar(&o.save, "save", "", "`file` to save the state of the run to")
 	flag.IntVar(&o.every, "every", 0,
 		"steps between two lines, and two checkpoints (default: a tenth of all)")
 	flag.BoolVar(&o.resume, "resume", false, "go on from the checkpoint, if there is one")

@@ -89,8 +89,8 @@ func checksumOf(t *testing.T, out *bytes.Buffer) string {
 	return last
 }
 
-// A run ends in the same bits, and in the same checkpoint, with any number of ranks and without; also
-// when others have begun it.
+// A run ends in the same bits, and in the same checkpoint, with any number of ranks and without
+// MPI.
 func TestSameBits(t *testing.T) {
 	text, dir := writeText(t), t.TempDir()
 	path := func(n int) string { return filepath.Join(dir, fmt.Sprint(n)) }
@@ -192,8 +192,8 @@ func TestKill(t *testing.T) {
 		}
 		last = step
 	}
-	t.Logf("%d jobs killed, the slowest to end took %v; %d came to their end before", *kills, longest,
-		ended)
+	t.Logf("%d jobs killed, the slowest to end took %v; %d came to their end before", *kills,
+		longest, ended)
 	if got, out := finish(t, 1+rng.IntN(2), arguments...); got != want {
 		t.Errorf("after step %d, fewer ranks end in %s, want %s\n%s", last, got, want, out)
 	}

@@ -58,8 +58,8 @@ func newTrainer(text transformer.Text, o options, ranks zero.Comm) (*trainer, er
 		return nil, err
 	}
 	*t.opt.metadata() = map[string]string{"settings": fmt.Sprintf(
-		"steps %d, leaves %d, width %d, learning rate %g, seed %d, %d characters", o.steps, o.leaves,
-		o.width, o.lr, o.seed, len(text.IDs))}
+		"steps %d, leaves %d, width %d, learning rate %g, seed %d, %d characters", o.steps,
+		o.leaves, o.width, o.lr, o.seed, len(text.IDs))}
 	return t, nil
 }
 
