@@ -26,8 +26,7 @@ const (
 	intel = "GenuineIntel"
 )
 
-// From the processor programming references of AMD and the software developer's manual of Intel
-// (volume 4, table 2-1), as the Linux kernel lists them too.
+// Families and models as CPUID has them. The first line that fits is taken.
 var generations = []generation{
 	{"Zen 2", amd, 23, []span{{0x30, 0x4f}, {0x60, 0x7f}, {0x84, 0x87}, {0x90, 0xaf}}},
 	{"Zen", amd, 23, nil},
