@@ -63,7 +63,7 @@ func start(t *testing.T, out *bytes.Buffer, n int, arguments ...string) *exec.Cm
 	cmd := exec.CommandContext(ctx, name, all...)
 	cmd.Env = append(os.Environ(), isCommand+"=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
 		"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_rmaps_base_oversubscribe=1",
-		"OMPI_MCA_mpi_yield_when_idle=1")
+		"OMPI_MCA_mpi_yield_when_idle=1", "PMIX_MCA_gds=hash")
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
 	return cmd

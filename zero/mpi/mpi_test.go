@@ -51,11 +51,11 @@ func mpirun(t *testing.T, n int, name string, flags ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "mpirun", append(args, os.Args[0])...)
 	cmd.Env = append(os.Environ(), caseOf+"="+name, "OMPI_ALLOW_RUN_AS_ROOT=1",
 		"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_rmaps_base_oversubscribe=1",
-		"OMPI_MCA_mpi_yield_when_idle=1")
+		"OMPI_MCA_mpi_yield_when_idle=1", "PMIX_MCA_gds=hash")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		t.Fatalf("%d ranks hang:\n%s", n, out)
+		t.Fatalf("%s: %d ranks hang:\n%s", name, n, out)
 	}
 	return string(out), err
 }
