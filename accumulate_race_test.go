@@ -4,13 +4,9 @@ package adam
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Two goroutines that add to or from one slice are reported by the race detector on every kernel if
@@ -30,17 +26,8 @@ func TestAccumulateRaceIsReported(t *testing.T) {
 			for suffix, name := range map[string]string{"": "adam.Accumulate(",
 				" of float64": "adam.Accumulate64("} {
 				t.Run(kernel+"/"+shared+suffix, func(t *testing.T) {
-					child := exec.Command(os.Args[0], "-test.run=^TestAccumulateRaceIsReported$")
-					child.Env = append(os.Environ(), "ADAM_TEST_ACCUMULATE_RACE="+shared+suffix,
-						"ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
-					out, err := child.CombinedOutput()
-					if !reported {
-						require.NoError(t, err, "%s", out)
-						return
-					}
-					require.Error(t, err)
-					assert.Contains(t, string(out), "DATA RACE")
-					assert.Contains(t, string(out), name)
+					raceIn(t, reported, name, "ADAM_TEST_ACCUMULATE_RACE="+shared+suffix,
+						"ADAM_KERNEL="+kernel)
 				})
 			}
 		}

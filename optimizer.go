@@ -323,7 +323,7 @@ func (o *Optimizer) stepWith(nonFinite string, runs []int, stepped func(run int)
 	if o.needsNorm() {
 		stats.GradNorm, _ = o.scalars()
 		stats.NonFinite = nonFinite
-		if found := nonFinite != ""; o.Options.SkipNonFinite && found {
+		if o.Options.SkipNonFinite && nonFinite != "" {
 			stats.Skipped = true
 			if o.Options.ZeroGrad {
 				o.run(zeroPass, &o.grid)

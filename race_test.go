@@ -37,20 +37,29 @@ func TestRaceIsReported(t *testing.T) {
 				step = "State64).Step"
 			}
 			t.Run(kernel+"/"+step+"/"+shared, func(t *testing.T) {
-				child := exec.Command(os.Args[0], "-test.run=^TestRaceIsReported$")
-				child.Env = append(os.Environ(), "ADAM_TEST_RACE="+step+" "+shared,
-					"ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
-				out, err := child.CombinedOutput()
-				if shared == "g" || shared == "none" { // both only read it
-					require.NoError(t, err, "%s", out)
-					return
-				}
-				require.Error(t, err)
-				assert.Contains(t, string(out), "DATA RACE")
-				assert.Contains(t, string(out), "adam.(*"+step)
+				reported := shared != "g" && shared != "none" // which both only read
+				raceIn(t, reported, "adam.(*"+step, "ADAM_TEST_RACE="+step+" "+shared,
+					"ADAM_KERNEL="+kernel)
 			})
 		}
 	}
+}
+
+// raceIn runs the test that calls it in a process of its own, with more environment. The race
+// detector must report a race in the named function there, or none.
+func raceIn(t *testing.T, reported bool, in string, environment ...string) {
+	t.Helper()
+	test, _, _ := strings.Cut(t.Name(), "/")
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	child.Env = append(append(os.Environ(), environment...), "ADAM_TEST_REQUIRE=")
+	out, err := child.CombinedOutput()
+	if !reported {
+		require.NoError(t, err, "%s", out)
+		return
+	}
+	require.Error(t, err)
+	assert.Contains(t, string(out), "DATA RACE")
+	assert.Contains(t, string(out), in)
 }
 
 // The same of two optimizers, whose workers do the work: the report names the Step that shares it
@@ -66,17 +75,7 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 		"Value of other rows": false,
 		"Rows":                false, "average over other rows": true} {
 		t.Run(shared, func(t *testing.T) {
-			child := exec.Command(os.Args[0], "-test.run=^TestOptimizerRaceIsReported$")
-			child.Env = append(os.Environ(), "ADAM_TEST_OPTIMIZER_RACE="+shared,
-				"ADAM_TEST_REQUIRE=")
-			out, err := child.CombinedOutput()
-			if !reported {
-				require.NoError(t, err, "%s", out)
-				return
-			}
-			require.Error(t, err)
-			assert.Contains(t, string(out), "DATA RACE")
-			assert.Contains(t, string(out), "adam.(*Optimizer).Step")
+			raceIn(t, reported, "adam.(*Optimizer).Step", "ADAM_TEST_OPTIMIZER_RACE="+shared)
 		})
 	}
 }

@@ -4,12 +4,8 @@ package adam
 
 import (
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Two goroutines that step rows of one table are reported by the race detector on every kernel if a
@@ -23,17 +19,8 @@ func TestRowsRaceIsReported(t *testing.T) {
 		for shared, reported := range map[string]bool{"p": true, "M": true, "V": true, "VMax": true,
 			"g and p": true, "g": false, "other rows": false} {
 			t.Run(kernel+"/"+shared, func(t *testing.T) {
-				child := exec.Command(os.Args[0], "-test.run=^TestRowsRaceIsReported$")
-				child.Env = append(os.Environ(), "ADAM_TEST_ROWS_RACE="+shared,
-					"ADAM_KERNEL="+kernel, "ADAM_TEST_REQUIRE=")
-				out, err := child.CombinedOutput()
-				if !reported {
-					require.NoError(t, err, "%s", out)
-					return
-				}
-				require.Error(t, err)
-				assert.Contains(t, string(out), "DATA RACE")
-				assert.Contains(t, string(out), "adam.(*State).StepRows")
+				raceIn(t, reported, "adam.(*State).StepRows", "ADAM_TEST_ROWS_RACE="+shared,
+					"ADAM_KERNEL="+kernel)
 			})
 		}
 	}

@@ -218,32 +218,26 @@ func (z *Optimizer) groupsOfParts() []adam.Group {
 	for _, p := range z.parts {
 		t := &z.tensors[p.tensor]
 		g := &groups[t.group]
-		switch t.size {
-		case 4:
-			g.Parts = append(g.Parts, partOf(t, p))
-		default:
-			g.Parts64 = append(g.Parts64, part64Of(t, p))
+		at, of := p.from/t.size, t.n/t.size
+		if t.size == 4 {
+			q := adam.Param{Name: t.name}
+			q.Value, q.Grad = cut[float32](t, p)
+			g.Parts = append(g.Parts, adam.Part{Param: q, At: at, Of: of})
+		} else {
+			q := adam.Param64{Name: t.name}
+			q.Value, q.Grad = cut[float64](t, p)
+			g.Parts64 = append(g.Parts64, adam.Part64{Param64: q, At: at, Of: of})
 		}
 	}
 	return groups
 }
 
-func partOf(t *tensor, p part) adam.Part {
-	part := adam.Part{At: p.from / 4, Of: t.n / 4}
-	part.Name, part.Value = t.name, floats[float32](t.value[p.from:p.to])
+// cut returns the elements of a part, and those of its gradient.
+func cut[F float](t *tensor, p part) (value, grad []F) {
 	if t.hasGrad {
-		part.Grad = floats[float32](t.grad[p.from:p.to])
+		grad = floats[F](t.grad[p.from:p.to])
 	}
-	return part
-}
-
-func part64Of(t *tensor, p part) adam.Part64 {
-	part := adam.Part64{At: p.from / 8, Of: t.n / 8}
-	part.Name, part.Value = t.name, floats[float64](t.value[p.from:p.to])
-	if t.hasGrad {
-		part.Grad = floats[float64](t.grad[p.from:p.to])
-	}
-	return part
+	return floats[F](t.value[p.from:p.to]), grad
 }
 
 // settle gives the optimizer of the parts what the caller may have changed in z.
@@ -257,11 +251,11 @@ func (z *Optimizer) settle() {
 		t := &z.tensors[p.tensor]
 		g := &o.Groups[t.group]
 		if t.size == 4 {
-			q, to := partOf(t, p), &g.Parts[p.index]
-			to.Value, to.Grad = q.Value, q.Grad
+			q := &g.Parts[p.index]
+			q.Value, q.Grad = cut[float32](t, p)
 		} else {
-			q, to := part64Of(t, p), &g.Parts64[p.index]
-			to.Value, to.Grad = q.Value, q.Grad
+			q := &g.Parts64[p.index]
+			q.Value, q.Grad = cut[float64](t, p)
 		}
 	}
 }

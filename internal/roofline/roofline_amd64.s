@@ -90,10 +90,16 @@ one:
 two:
 	TRAFFIC(loop2, AHEAD2, XOR256)
 
+// Values as they occur in training, of v and m. The loops take the root of v and divide it by m.
+#define V32 $0x35a5ac47         // 1.2344e-6
+#define M32 $0x3aa1d0e4         // 1.2346e-3
+#define V64 $0x3eb4b5b527406b12
+#define M64 $0x3f543a49a7e9be75
+
 // func arithmeticAVX512(n int)
 TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8
-	MOVL    $0x35a5ac47, AX // 1.2344e-6
-	MOVL    $0x3aa1d0e4, BX // 1.2346e-3
+	MOVL    V32, AX
+	MOVL    M32, BX
 	MOVQ    n+0(FP), R10
 	VPBROADCASTD AX, Z0
 	VPBROADCASTD BX, Z1
@@ -108,8 +114,8 @@ loop:
 
 // func arithmeticAVX2(n int)
 TEXT ·arithmeticAVX2(SB), NOSPLIT, $0-8
-	MOVL    $0x35a5ac47, AX
-	MOVL    $0x3aa1d0e4, BX
+	MOVL    V32, AX
+	MOVL    M32, BX
 	MOVQ    n+0(FP), R10
 	MOVQ    AX, X0
 	MOVQ    BX, X1
@@ -128,8 +134,8 @@ loop:
 
 // func arithmetic64AVX512(n int)
 TEXT ·arithmetic64AVX512(SB), NOSPLIT, $0-8
-	MOVQ    $0x3eb4b5b527406b12, AX // 1.2344e-6
-	MOVQ    $0x3f543a49a7e9be75, BX // 1.2346e-3
+	MOVQ    V64, AX
+	MOVQ    M64, BX
 	MOVQ    n+0(FP), R10
 	VPBROADCASTQ AX, Z0
 	VPBROADCASTQ BX, Z1
@@ -144,8 +150,8 @@ loop:
 
 // func arithmetic64AVX2(n int)
 TEXT ·arithmetic64AVX2(SB), NOSPLIT, $0-8
-	MOVQ    $0x3eb4b5b527406b12, AX
-	MOVQ    $0x3f543a49a7e9be75, BX
+	MOVQ    V64, AX
+	MOVQ    M64, BX
 	MOVQ    n+0(FP), R10
 	MOVQ    AX, X0
 	MOVQ    BX, X1
@@ -163,36 +169,28 @@ loop:
 	VZEROUPPER
 	RET
 
+// SCALAR is one element a turn. Each root and quotient is written to a register that a move has
+// just filled, and so waits for none before it.
+#define SCALAR(MOV, V, M, SQRT, DIV) \
+	MOV    V, AX             \
+	MOV    M, BX             \
+	MOVQ   n+0(FP), R10      \
+	MOVQ   AX, X0            \
+	MOVQ   BX, X1            \
+	PCALIGN $64              \
+loop:                        \
+	MOVAPS X0, X2            \
+	SQRT   X2, X2            \
+	MOVAPS X0, X3            \
+	DIV    X1, X3            \
+	SUBQ   $1, R10           \
+	JGT    loop              \
+	RET
+
 // func arithmeticScalar(n int)
 TEXT ·arithmeticScalar(SB), NOSPLIT, $0-8
-	MOVL    $0x35a5ac47, AX
-	MOVL    $0x3aa1d0e4, BX
-	MOVQ    n+0(FP), R10
-	MOVQ    AX, X0
-	MOVQ    BX, X1
-	PCALIGN $64
-loop:
-	MOVAPS X0, X2
-	SQRTSS X2, X2
-	MOVAPS X0, X3
-	DIVSS  X1, X3
-	SUBQ   $1, R10
-	JGT    loop
-	RET
+	SCALAR(MOVL, V32, M32, SQRTSS, DIVSS)
 
 // func arithmetic64Scalar(n int)
 TEXT ·arithmetic64Scalar(SB), NOSPLIT, $0-8
-	MOVQ    $0x3eb4b5b527406b12, AX
-	MOVQ    $0x3f543a49a7e9be75, BX
-	MOVQ    n+0(FP), R10
-	MOVQ    AX, X0
-	MOVQ    BX, X1
-	PCALIGN $64
-loop:
-	MOVAPS X0, X2
-	SQRTSD X2, X2
-	MOVAPS X0, X3
-	DIVSD  X1, X3
-	SUBQ   $1, R10
-	JGT    loop
-	RET
+	SCALAR(MOVQ, V64, M64, SQRTSD, DIVSD)

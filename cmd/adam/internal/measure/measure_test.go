@@ -173,6 +173,31 @@ func trySubjects[F float](t *testing.T, state func(*tensor[F]), roots func(strin
 	}
 }
 
+// A first step comes after scalar code of the time it is said to take, on its own slices; every
+// other subject is warmed up for as long as promised.
+func TestFirsts(t *testing.T) {
+	tensors := makeTensors([]int{300}, single)
+	p := slices.Clone(tensors[0].p)
+	list := firsts([]string{selection.Generic}, tensors)
+	if len(list) != 2 || list[0].before != nil || list[1].before == nil {
+		t.Fatalf("%d subjects, want a warm one and one after scalar code", len(list))
+	}
+	start := time.Now()
+	list[1].before()
+	if took := time.Since(start); took < scalarCode || slices.Equal(p, tensors[0].p) {
+		t.Errorf("scalar code of %v, want %v that changes the parameters", took, scalarCode)
+	}
+	for _, kind := range []result.Kind{result.Size, result.Size64, result.First} {
+		for _, s := range (item{kind, "300", []int{300}}).subjects(adam.Kernels()) {
+			start := time.Now()
+			s.warm()
+			if took := time.Since(start); took < warmUp {
+				t.Errorf("%s: warmed up for %v, want %v", s.series, took, warmUp)
+			}
+		}
+	}
+}
+
 func TestRun(t *testing.T) {
 	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Sizes64: []int{40},
 		Firsts: []int{300},
