@@ -9,13 +9,13 @@ import (
 
 // The race detector does not see into assembly: raceRead and raceWrite tell it what a step touches.
 
-func raceRead[F float](s []F) {
+func raceRead[E any](s []E) {
 	if len(s) > 0 {
 		runtime.RaceReadRange(unsafe.Pointer(&s[0]), len(s)*int(unsafe.Sizeof(s[0])))
 	}
 }
 
-func raceWrite[F float](s []F) {
+func raceWrite[E any](s []E) {
 	if len(s) > 0 {
 		runtime.RaceWriteRange(unsafe.Pointer(&s[0]), len(s)*int(unsafe.Sizeof(s[0])))
 	}
@@ -31,6 +31,35 @@ func raceRows(p, g, m, v, x []float32, width int, rows []int32) {
 			}
 		}
 	}
+}
+
+// raceHook tells the detector what a step touches.
+func (s *State16) raceHook(p *Param16, amsgrad bool) {
+	s.raceHookWritten(p, amsgrad)
+	raceRead(p.Grad)
+	raceRead(p.GradBF16)
+	raceRead(p.GradF16)
+}
+
+func (s *State16) raceHookWritten(p *Param16, amsgrad bool) {
+	raceWrite(p.Value)
+	raceWrite(p.BF16)
+	raceWrite(p.F16)
+	for _, m := range [...][]float32{s.M, s.V} {
+		raceWrite(m)
+	}
+	for _, m := range [...][]BF16{s.M16, s.V16} {
+		raceWrite(m)
+	}
+	if amsgrad {
+		raceWrite(s.VMax)
+		raceWrite(s.VMax16)
+	}
+	raceWrite(s.M8)
+	raceWrite(s.V8)
+	raceWrite(s.MScale)
+	raceWrite(s.VScale)
+	raceWrite(s.Rest)
 }
 
 // raceHooks tells the detector what a step of all tensors touches, whichever worker does.
