@@ -38,6 +38,7 @@ type base struct {
 // to-1 are those of a cell.
 type kind interface {
 	count() *uint64               // State.T
+	key() *uint64                 // State16.Key, nil where nothing is rounded stochastically
 	words() int                   // of 32 bits, in an element
 	same() error                  // an error if it is not the tensor that was given before
 	hasMoments(amsgrad bool) bool // of the right length
@@ -58,7 +59,7 @@ type kind interface {
 	zero(from, to int)
 
 	memory(p checkpoint.Piece) []byte
-	data(p checkpoint.Piece) checkpoint.Data
+	data(p checkpoint.Piece) checkpoint.Data // without DType where there is none, and of numbers
 	fresh(vmax, average, value bool) kind
 	restore(loaded kind, begun bool)
 }
@@ -275,6 +276,7 @@ func (t *typed[F]) same() error {
 }
 
 func (t *typed[F]) count() *uint64 { return &t.T }
+func (t *typed[F]) key() *uint64   { return nil }
 func (t *typed[F]) words() int     { return int(unsafe.Sizeof(F(0)) / 4) }
 
 func (t *typed[F]) hasMoments(amsgrad bool) bool {
@@ -495,6 +497,9 @@ func (t *typed[F]) mark(from, to int) uint64 {
 func (t *typed[F]) memory(p checkpoint.Piece) []byte { return checkpoint.Memory(t.piece(p)) }
 
 func (t *typed[F]) data(p checkpoint.Piece) checkpoint.Data {
+	if p > checkpoint.EMA && p != checkpoint.Value {
+		return checkpoint.Data{}
+	}
 	return checkpoint.FloatsOf(p.Key(t.name), t.piece(p))
 }
 
@@ -508,8 +513,10 @@ func (t *typed[F]) piece(p checkpoint.Piece) []F {
 		return t.VMax
 	case checkpoint.EMA:
 		return t.ema
+	case checkpoint.Value:
+		return *t.at.value
 	}
-	return *t.at.value
+	return nil
 }
 
 // fresh returns a tensor of the same size with memory of its own, for what a checkpoint has.
