@@ -428,8 +428,8 @@ func check(v *context.Variable, shape shapes.Shape) error {
 
 // Optimizer returns what o steps with, for its states, averages, checkpoints, Options, Metadata,
 // GradScale and T; nil before [Optimizer.Bind] or the first step. The second of its Groups has the
-// variables of NoDecay. Those of bfloat16, and with a Storage those of float32, are in a third and a
-// fourth one in the same way. Each step writes the Configs and slices of Groups.
+// variables of NoDecay. Those of bfloat16, and with a Storage those of float32, are in a third and
+// a fourth one in the same way. Each step writes the Configs and slices of Groups.
 func (o *Optimizer) Optimizer() *adam.Optimizer { return o.optimizer }
 
 // Clear deletes the gradients from the context, forgets the variables and their moments and ends
