@@ -149,8 +149,9 @@ func (c *codecTest) compare(t *testing.T, s [][]byte, w words) {
 	for i, stream := range c.streams {
 		if j := stream.differ(s[i], want[i]); j >= 0 {
 			at := j * stream.size
-			t.Fatalf("%s, kernel %s: stream %d [%d] of %d has the bytes %x, want %x", c.name, Kernel(), i,
-				j, len(s[i])/stream.size, s[i][at:at+stream.size], want[i][at:at+stream.size])
+			t.Fatalf("%s, kernel %s: stream %d [%d] of %d has the bytes %x, want %x", c.name,
+				Kernel(), i, j, len(s[i])/stream.size, s[i][at:at+stream.size],
+				want[i][at:at+stream.size])
 		}
 	}
 }
