@@ -183,7 +183,31 @@ func (l *loader) load(r io.Reader) error {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
+	if err := l.blocks(); err != nil {
+		return err
+	}
 	return l.r.Close()
+}
+
+// blocks checks the moments of 8 bits.
+func (l *loader) blocks() error {
+	for i := range l.saved {
+		s := &l.saved[i]
+		if s.config == nil {
+			continue
+		}
+		for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V} {
+			if l.o.tensors[i].dtype(p) != checkpoint.Int8s {
+				continue
+			}
+			scale := checkpoint.MScale + p - checkpoint.M
+			err := checkpoint.CheckBlocks(p, s.memory(p), s.memory(scale))
+			if err != nil {
+				return fmt.Errorf("%s: %w", safetensors.Quote(p.Key(s.name)), err)
+			}
+		}
+	}
+	return nil
 }
 
 // place finds the tensor for a name in a group of the file.
