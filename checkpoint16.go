@@ -69,11 +69,12 @@ func (t *tensor16) fresh(vmax, average, value bool) kind {
 // restore gives t what was loaded: new slices, but copies where the memory is the caller's.
 func (t *tensor16) restore(loaded kind, begun bool) {
 	from := loaded.(*tensor16)
-	if from.at.size() > 0 {
+	switch {
+	case from.at.size() == 0: // there are no parameters
+	case t.at.Value == nil:
+		copy(t.at.BF16, from.at.BF16)
+	default:
 		copy(t.at.Value, from.at.Value)
-		if t.at.Value == nil {
-			copy(t.at.BF16, from.at.BF16)
-		}
 		t.at.copy(0, t.n)
 	}
 	if t.given == nil {

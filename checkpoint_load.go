@@ -450,6 +450,10 @@ func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	case options.SaveParams:
 		note(&l.did.KeptValues, t)
 	}
+	if amsgrad && t.dtype(checkpoint.VMax) == "" {
+		return fmt.Errorf("%q has a Config with AMSGrad, and moments of 8 bits have no maximum",
+			s.name)
+	}
 	s.kind = t.fresh(s.has[checkpoint.VMax] || amsgrad, average, value)
 	s.begun = average && s.has[checkpoint.EMA]
 	return nil
