@@ -38,7 +38,8 @@ func (t *tensor16) data(p checkpoint.Piece) (d checkpoint.Data) {
 	return d
 }
 
-func (t *tensor16) moment(key string, single []float32, half []BF16, quarter []int8) checkpoint.Data {
+func (t *tensor16) moment(key string, single []float32, half []BF16,
+	quarter []int8) checkpoint.Data {
 	switch t.storage.Moments {
 	case BF16Moments:
 		return checkpoint.FloatsOf(key, half)
