@@ -71,12 +71,11 @@ func (t *tensor16) fresh(vmax, average, value bool) kind {
 func (t *tensor16) restore(loaded kind, begun bool) {
 	from := loaded.(*tensor16)
 	switch {
-	case from.at.size() == 0: // there are no parameters
-	case t.at.Value == nil:
-		copy(t.at.BF16, from.at.BF16)
-	default:
+	case from.at.Value != nil:
 		copy(t.at.Value, from.at.Value)
 		t.at.copy(0, t.n)
+	case from.at.BF16 != nil:
+		copy(t.at.BF16, from.at.BF16)
 	}
 	if t.given == nil {
 		*t.State16 = *from.State16

@@ -159,7 +159,8 @@ func TestOptimizer16(t *testing.T) {
 	sharedOut(t)
 	eachKernel(t, func(t *testing.T) {
 		for k, o := range []Options{
-			{}, {MaxNorm: 3, ZeroGrad: true}, {MaxNorm: math.Inf(1), SkipNonFinite: true, EMADecay: 0.9},
+			{}, {MaxNorm: 3, ZeroGrad: true}, {MaxNorm: math.Inf(1), SkipNonFinite: true,
+				EMADecay: 0.9},
 			{MaxValue: 0.25}, {MaxValue: 0.25, EMADecay: 0.5, ZeroGrad: true, SkipNonFinite: true},
 		} {
 			o.Workers, o.Seed = 1+k%3, uint64(k)
@@ -304,13 +305,18 @@ func TestOptimizer16Errors(t *testing.T) {
 		kind  error
 		text  string
 	}{
-		"other Storage":  {func() { g.Storage.Moments = Q8Moments }, ErrParams, "Storage"},
-		"other length":   {func() { g.Params16[0].BF16 = make([]BF16, 3) }, ErrLength, "Regroup"},
-		"other name":     {func() { g.Params16[0].Name = "b" }, ErrParams, `"b"`},
-		"other State":    {func() { g.Params16[0].State = state(bf16, 0) }, ErrParams, "another State"},
-		"another kind":   {func() { g.Params16[0].BF16, g.Params16[0].Value = nil, make([]float32, n) }, ErrParams, "Rest"},
-		"two gradients":  {func() { g.Params16[0].Grad = make([]float32, n) }, ErrParams, "Grad and"},
-		"short gradient": {func() { g.Params16[0].GradBF16 = make([]BF16, 3) }, ErrLength, "GradBF16"},
+		"other Storage": {func() { g.Storage.Moments = Q8Moments }, ErrParams, "Storage"},
+		"other length":  {func() { g.Params16[0].BF16 = make([]BF16, 3) }, ErrLength, "Regroup"},
+		"other name":    {func() { g.Params16[0].Name = "b" }, ErrParams, `"b"`},
+		"other State": {func() { g.Params16[0].State = state(bf16, 0) }, ErrParams,
+			"another State"},
+		"another kind": {func() {
+			g.Params16[0].BF16, g.Params16[0].Value = nil, make([]float32, n)
+		}, ErrParams, "Rest"},
+		"two gradients": {func() { g.Params16[0].Grad = make([]float32, n) }, ErrParams,
+			"Grad and"},
+		"short gradient": {func() { g.Params16[0].GradBF16 = make([]BF16, 3) }, ErrLength,
+			"GradBF16"},
 		"overlap": {func() { g.Params16[0].GradBF16 = g.Params16[0].BF16 }, ErrOverlap,
 			`GradBF16 of "a"`},
 		"last step": {func() { o.State16("a").T = math.MaxUint64 }, ErrSteps, `"a"`},
@@ -364,7 +370,8 @@ func TestRegroup16(t *testing.T) {
 		c.draw(r, &p, operands.Normal)
 		return p
 	}
-	g := Group{Config: DefaultW(), Storage: c.storage(), Params16: []Param16{named("a"), named("b")}}
+	g := Group{Config: DefaultW(), Storage: c.storage(),
+		Params16: []Param16{named("a"), named("b")}}
 	o := newOptimizer(t, Options{EMADecay: 0.5, Seed: 3}, g)
 	_, err := o.Step()
 	require.NoError(t, err)

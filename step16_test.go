@@ -370,7 +370,8 @@ func TestStep16Errors(t *testing.T) {
 		text   string
 	}{
 		"zero Config": {split, Storage{}, Config{}, nil, ErrConfig, "Default()"},
-		"F16 alone":   {Param16{F16: h, Grad: f}, Storage{}, Default(), nil, ErrParams, "F16 is a copy"},
+		"F16 alone": {Param16{F16: h, Grad: f}, Storage{}, Default(), nil, ErrParams,
+			"F16 is a copy"},
 		"two copies": {Param16{Value: f, BF16: b, F16: h, Grad: make([]float32, n)}, Storage{},
 			Default(), nil, ErrParams, "BF16 and F16"},
 		"Grad and GradBF16": {split, Storage{}, Default(),
@@ -402,7 +403,8 @@ func TestStep16Errors(t *testing.T) {
 			func(p *Param16, s *State16) { s.VMax16 = nil }, nil, ""},
 		"short gradient": {split, Storage{}, Default(),
 			func(p *Param16, s *State16) { p.GradBF16 = b[:n-1] }, ErrLength, "GradBF16 has 99"},
-		"short copy": {Param16{Value: f, Grad: make([]float32, n), F16: h[:3]}, Storage{}, Default(),
+		"short copy": {Param16{Value: f, Grad: make([]float32, n), F16: h[:3]}, Storage{},
+			Default(),
 			nil, ErrLength, "F16 has 3 elements, want 100"},
 		"short Rest": {split, Storage{}, Default(),
 			func(p *Param16, s *State16) { s.Rest = s.Rest[1:] }, ErrLength, "Rest"},
