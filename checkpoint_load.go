@@ -152,10 +152,7 @@ func (l *loader) load(r io.Reader) error {
 		},
 	}
 	if l.strict {
-		limits.Header, limits.Tensors = o.headerLimit(), 0
-		for _, t := range o.tensors {
-			limits.Tensors += t.pieces()
-		}
+		limits.Header, limits.Tensors = o.headerLimit(), checkpoint.Pieces*len(o.tensors)
 	} else {
 		l.indices = map[string]int{}
 	}
@@ -183,7 +180,31 @@ func (l *loader) load(r io.Reader) error {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
+	if err := l.blocks(); err != nil {
+		return err
+	}
 	return l.r.Close()
+}
+
+// blocks checks the moments of 8 bits.
+func (l *loader) blocks() error {
+	for i := range l.saved {
+		s := &l.saved[i]
+		if s.config == nil {
+			continue
+		}
+		for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V} {
+			if l.o.tensors[i].dtype(p) != checkpoint.Int8s {
+				continue
+			}
+			scale := checkpoint.MScale + p - checkpoint.M
+			err := checkpoint.CheckBlocks(p, s.memory(p), s.memory(scale))
+			if err != nil {
+				return fmt.Errorf("%s: %w", safetensors.Quote(p.Key(s.name)), err)
+			}
+		}
+	}
+	return nil
 }
 
 // place finds the tensor for a name in a group of the file.
@@ -307,7 +328,7 @@ func (t tensor) dtype(p checkpoint.Piece) string {
 	return t.data(p).DType
 }
 
-const changeStorage = `: "adam convert -storage" changes how moments are stored`
+const changeStorage = `: "adam convert" changes the storage of a checkpoint`
 
 // match checks that the file has what this optimizer wants, and only then makes room.
 func (l *loader) match() error {
@@ -385,11 +406,17 @@ func (l *loader) config(group, begin, end int) (Config, error) {
 func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	amsgrad bool) error {
 	options := &l.o.Options
+	if amsgrad && t.dtype(checkpoint.VMax) == "" {
+		return fmt.Errorf("%q has a Config with AMSGrad, and moments of 8 bits have no maximum",
+			s.name)
+	}
 	for what, ok := range s.has {
 		needed, advice := true, ": to go on without it, use LoadWith with LoadOptions.Partial"
 		switch checkpoint.Piece(what) {
-		case checkpoint.MScale, checkpoint.VScale, checkpoint.Rest, checkpoint.Key:
+		case checkpoint.MScale, checkpoint.VScale, checkpoint.Rest:
 			needed, advice = t.dtype(checkpoint.Piece(what)) != "", changeStorage
+		case checkpoint.Key: // or that of t stays
+			needed = t.key() != nil && !l.options.Partial
 		case checkpoint.VMax:
 			needed = amsgrad && !l.options.Partial
 		case checkpoint.EMA: // In format 1 all tensors have one, or none.
