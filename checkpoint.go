@@ -124,7 +124,8 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	})
 	checkpoint.Sort(list)
 	// Names stand in the order in which an optimizer of whole tensors has them.
-	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, params16: 2, parts16: 2, tables: 3}
+	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, params16: 2, parts16: 2,
+		tables: 3}
 	slices.SortStableFunc(inFile, func(a, b tensor) int {
 		return cmp.Compare(places[a.list], places[b.list])
 	})

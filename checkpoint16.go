@@ -38,7 +38,8 @@ func (t *tensor16) data(p checkpoint.Piece) (d checkpoint.Data) {
 	return d
 }
 
-func (t *tensor16) moment(key string, single []float32, half []BF16, quarter []int8) checkpoint.Data {
+func (t *tensor16) moment(key string, single []float32, half []BF16,
+	quarter []int8) checkpoint.Data {
 	switch t.storage.Moments {
 	case BF16Moments:
 		return checkpoint.FloatsOf(key, half)
@@ -69,12 +70,12 @@ func (t *tensor16) fresh(vmax, average, value bool) kind {
 // restore gives t what was loaded: new slices, but copies where the memory is the caller's.
 func (t *tensor16) restore(loaded kind, begun bool) {
 	from := loaded.(*tensor16)
-	if from.at.size() > 0 {
+	switch {
+	case from.at.Value != nil:
 		copy(t.at.Value, from.at.Value)
-		if t.at.Value == nil {
-			copy(t.at.BF16, from.at.BF16)
-		}
 		t.at.copy(0, t.n)
+	case from.at.BF16 != nil:
+		copy(t.at.BF16, from.at.BF16)
 	}
 	if t.given == nil {
 		*t.State16 = *from.State16

@@ -108,8 +108,8 @@ func (o *Optimizer) Remove(names ...string) error {
 // append many rows at once.
 //
 // A name that is not there is an error, [ErrParams], and so is a tensor of float64 or a [Param16],
-// or one whose State or EMA is memory of the caller. A value that is shorter than the tensor is an [ErrLength]. The
-// others are those of [Optimizer.Regroup]. On any, nothing has changed.
+// or one whose State or EMA is memory of the caller. A value that is shorter than the tensor is an
+// [ErrLength]. The others are those of [Optimizer.Regroup]. On any, nothing has changed.
 func (o *Optimizer) Grow(name string, value, grad []float32) error {
 	return grow(o, name, value, grad)
 }

@@ -7,16 +7,17 @@ import (
 )
 
 // Param16 is a parameter tensor of which gradients, parameters or moments have 16 or 8 bits. Each
-// step decodes them to float32, is the step of a [Param], and encodes the result; docs/ARITHMETIC.md
-// has the formats and how they are rounded. Without a name it is given "group.Params16.index".
+// step decodes them to float32, is the step of a [Param], and encodes the result;
+// docs/ARITHMETIC.md has the formats and how they are rounded. Without a name it is given
+// "group.Params16.index".
 //
 // All slices have one length. Of parameters there are float32 in Value, or bfloat16 in BF16, of
 // which Storage.Master says what a step has beside them. Of gradients there is one or none.
 type Param16 struct {
 	Name  string
 	Value []float32 // the parameters, nil where they are in BF16
-	// BF16 beside Value is a copy of it, rounded to nearest, which each step writes and never reads.
-	// Without Value it has the parameters.
+	// BF16 beside Value is a copy of it, rounded to nearest, which each step writes and never
+	// reads. Without Value it has the parameters.
 	BF16 []BF16
 	// F16 is such a copy in binary16. From 65520 on its elements are infinite, which SkipNonFinite
 	// does not see: it looks at gradients.

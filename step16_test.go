@@ -150,84 +150,94 @@ func part[E any](s []E, from, to int) []E {
 }
 
 // plainStep is a step element by element, written for this test: decode, the step of State,
-// encode. limit clips by value if it is not 0.
+// encode.
 func plainStep(t testing.TB, p *Param16, s *State16, config Config) {
+	f := inFloat32(t, *p, s, config)
+	require.NoError(t, f.State.Step(f.Value, f.Grad, config))
+	encoded(p, s, f)
+}
+
+// inFloat32 returns a tensor in float32, with copies of all that the step of config needs.
+func inFloat32(t testing.TB, p Param16, s *State16, config Config) Param {
 	n := p.size()
-	value, g := make([]float32, n), make([]float32, n)
-	f := NewState(n, config)
-	f.T = s.T
-	require.NoError(t, s.Float32(f.M, f.V))
+	f := Param{Name: p.Name, Value: make([]float32, n), State: NewState(n, config)}
+	if p.hasGrad() {
+		f.Grad = make([]float32, n)
+	}
+	f.State.T = s.T
+	require.NoError(t, s.Float32(f.State.M, f.State.V))
 	for i := range n {
 		switch {
 		case p.Value != nil:
-			value[i] = p.Value[i]
+			f.Value[i] = p.Value[i]
 		case s.Rest != nil:
-			value[i] = math.Float32frombits(uint32(int32(p.BF16[i])<<16 + int32(s.Rest[i])))
+			f.Value[i] = math.Float32frombits(uint32(int32(p.BF16[i])<<16 + int32(s.Rest[i])))
 		default:
-			value[i] = p.BF16[i].Float32()
+			f.Value[i] = p.BF16[i].Float32()
 		}
 		switch {
 		case p.GradBF16 != nil:
-			g[i] = p.GradBF16[i].Float32()
+			f.Grad[i] = p.GradBF16[i].Float32()
 		case p.GradF16 != nil:
-			g[i] = p.GradF16[i].Float32()
-		default:
-			g[i] = p.Grad[i]
+			f.Grad[i] = p.GradF16[i].Float32()
+		case p.Grad != nil:
+			f.Grad[i] = p.Grad[i]
 		}
-		switch {
-		case f.VMax != nil && s.VMax != nil:
-			f.VMax[i] = s.VMax[i]
-		case f.VMax != nil:
-			f.VMax[i] = s.VMax16[i].Float32()
+		switch x := f.State.VMax; {
+		case x != nil && s.VMax != nil:
+			x[i] = s.VMax[i]
+		case x != nil:
+			x[i] = s.VMax16[i].Float32()
 		}
 	}
-	require.NoError(t, f.Step(value, g, config))
-	s.T++
-	word := func(i int) uint32 {
-		at := uint64(s.Offset + i)
-		k := mix(mix(s.Key+s.T) + at/8192)
-		return words{uint32(at%8192)*wordStep + uint32(k), uint32(k >> 32)}.at(0)
-	}
+	return f
+}
+
+// encoded makes f, on which a step was made, what p and s store.
+func encoded(p *Param16, s *State16, f Param) {
+	m, v, x := f.State.M, f.State.V, f.State.VMax
+	s.T = f.State.T
 	round := func(x float32, r uint32) BF16 {
 		if x != x {
 			return 0x7fc0
 		}
 		return BF16((math.Float32bits(x) + r) >> 16)
 	}
-	for i := range n {
-		x, w := value[i], word(i)
+	for i, y := range f.Value {
+		at := uint64(s.Offset + i)
+		k := mix(mix(s.Key+s.T) + at/8192)
+		w := words{uint32(at%8192)*wordStep + uint32(k), uint32(k >> 32)}.at(0)
 		switch {
 		case p.Value != nil:
-			p.Value[i] = x
+			p.Value[i] = y
 			if p.BF16 != nil {
-				p.BF16[i] = ToBF16(x)
+				p.BF16[i] = ToBF16(y)
 			}
 			if p.F16 != nil {
-				p.F16[i] = ToF16(x)
+				p.F16[i] = ToF16(y)
 			}
 		case s.Rest != nil:
-			require.NoError(t, SplitFloat32(p.BF16[i:i+1], s.Rest[i:i+1], value[i:i+1]))
+			encodeSplitGeneric(p.BF16[i:i+1], s.Rest[i:i+1], f.Value[i:i+1])
 		default:
-			p.BF16[i] = round(x, w&0xffff)
+			p.BF16[i] = round(y, w&0xffff)
 		}
 		switch {
 		case s.M != nil:
-			s.M[i], s.V[i] = f.M[i], f.V[i]
+			s.M[i], s.V[i] = m[i], v[i]
 		case s.M16 != nil:
-			s.M16[i], s.V16[i] = round(f.M[i], w&0xffff), round(f.V[i], w>>16)
+			s.M16[i], s.V16[i] = round(m[i], w&0xffff), round(v[i], w>>16)
 		}
-		if f.VMax != nil && s.VMax != nil {
-			s.VMax[i] = f.VMax[i]
-		} else if f.VMax != nil {
-			s.VMax16[i] = round(f.VMax[i], w>>16)
+		switch {
+		case s.VMax != nil && x != nil:
+			s.VMax[i] = x[i]
+		case x != nil:
+			s.VMax16[i] = round(x[i], w>>16)
 		}
 	}
 	for b := range s.MScale {
-		i, j := b*block16, min(n, (b+1)*block16)
-		at := uint64(s.Offset + i)
-		w := wordsAt(s.Key, s.T, at)
-		encodeQ8Generic(s.M8[i:j:j], s.V8[i:j:j], s.MScale[b:b+1], s.VScale[b:b+1],
-			f.M[i:j:j], f.V[i:j:j], w)
+		i, j := b*block16, min(len(m), (b+1)*block16)
+		encodeQ8Generic(s.M8[i:j], s.V8[i:j], s.MScale[b:b+1], s.VScale[b:b+1], m[i:j], v[i:j],
+			wordsAt(s.Key, s.T, uint64(s.Offset+i)))
 	}
 }
 
@@ -360,7 +370,8 @@ func TestStep16Errors(t *testing.T) {
 		text   string
 	}{
 		"zero Config": {split, Storage{}, Config{}, nil, ErrConfig, "Default()"},
-		"F16 alone":   {Param16{F16: h, Grad: f}, Storage{}, Default(), nil, ErrParams, "F16 is a copy"},
+		"F16 alone": {Param16{F16: h, Grad: f}, Storage{}, Default(), nil, ErrParams,
+			"F16 is a copy"},
 		"two copies": {Param16{Value: f, BF16: b, F16: h, Grad: make([]float32, n)}, Storage{},
 			Default(), nil, ErrParams, "BF16 and F16"},
 		"Grad and GradBF16": {split, Storage{}, Default(),
@@ -392,7 +403,8 @@ func TestStep16Errors(t *testing.T) {
 			func(p *Param16, s *State16) { s.VMax16 = nil }, nil, ""},
 		"short gradient": {split, Storage{}, Default(),
 			func(p *Param16, s *State16) { p.GradBF16 = b[:n-1] }, ErrLength, "GradBF16 has 99"},
-		"short copy": {Param16{Value: f, Grad: make([]float32, n), F16: h[:3]}, Storage{}, Default(),
+		"short copy": {Param16{Value: f, Grad: make([]float32, n), F16: h[:3]}, Storage{},
+			Default(),
 			nil, ErrLength, "F16 has 3 elements, want 100"},
 		"short Rest": {split, Storage{}, Default(),
 			func(p *Param16, s *State16) { s.Rest = s.Rest[1:] }, ErrLength, "Rest"},

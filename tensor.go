@@ -239,8 +239,8 @@ func (o *Optimizer) attach(i int, w where, e entry) error {
 		return strangerError(w, name)
 	}
 	if !e.attach(o, o.tensors[i].kind, w) {
-		return fmt.Errorf("%w: %v, %q, is of another kind than before, or Storage: %s", ErrParams, w,
-			name, otherTensors)
+		return fmt.Errorf("%w: %v, %q, is of another kind than before, or Storage: %s",
+			ErrParams, w, name, otherTensors)
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func (f fields16) tensor(o *Optimizer, w where, old kind) (tensor, error) {
 	if fault := f.fault(); fault != "" {
 		return tensor{}, fmt.Errorf("%w: %v, %q: %s", ErrParams, w, f.Name, fault)
 	}
-	t := &tensor16{at: f, storage: f.wanted(g.Storage), given: f.State, State16: f.State, ema: f.EMA}
+	t := &tensor16{at: f, storage: f.wanted(g.Storage), given: f.State, State16: f.State,
+		ema: f.EMA}
 	lent := t.ema != nil
 	t.base = base{name: f.Name, where: w, n: f.size(), begun: lent, lent: lent, part: f.isPart()}
 	t.extent = t.n
