@@ -200,8 +200,9 @@ func (p *Param16) operands(s *State16, from int, w words) operands16 {
 	return operands16{
 		p: pointer(p.Value, from), hi: pointer(p.BF16, from), lo: pointer(s.Rest, from),
 		grad: pointer(p.Grad, from), grad16: pointer(p.GradBF16, from),
-		m: pointer(s.M, from), v: pointer(s.V, from), m16: pointer(s.M16, from), v16: pointer(s.V16, from),
-		m8: pointer(s.M8, from), v8: pointer(s.V8, from),
+		m: pointer(s.M, from), v: pointer(s.V, from), m16: pointer(s.M16, from),
+		v16: pointer(s.V16, from),
+		m8:  pointer(s.M8, from), v8: pointer(s.V8, from),
 		mScale: pointer(s.MScale, from/block16), vScale: pointer(s.VScale, from/block16),
 		next: w.next, k1: w.k1,
 	}

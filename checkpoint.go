@@ -108,13 +108,15 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 		}
 		inFile = append(inFile, t)
 		list = append(list, checkpoint.CountOf(checkpoint.Step.Key(t.name), steps))
-		for what, wanted := range [...]bool{
-			checkpoint.M: true, checkpoint.V: true, checkpoint.VMax: amsgrad,
-			checkpoint.EMA: t.begun, checkpoint.Value: o.Options.SaveParams,
-		} {
-			if p := checkpoint.Piece(what); wanted {
-				d := t.data(p)
-				d.Shape[0] = int64(t.of)
+		if key := t.key(); key != nil {
+			list = append(list, checkpoint.CountOf(checkpoint.Key.Key(t.name), *key))
+		}
+		left := [checkpoint.Pieces]bool{checkpoint.VMax: !amsgrad, checkpoint.EMA: !t.begun,
+			checkpoint.Value: !o.Options.SaveParams}
+		for i, left := range left {
+			p := checkpoint.Piece(i)
+			if d := t.data(p); !left && d.DType != "" {
+				d.Shape[0] = int64(p.Len(t.of))
 				list = append(list, d)
 			}
 		}
@@ -122,7 +124,8 @@ func (o *Optimizer) data(info *checkpoint.Info) ([]checkpoint.Data, error) {
 	})
 	checkpoint.Sort(list)
 	// Names stand in the order in which an optimizer of whole tensors has them.
-	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, tables: 2}
+	places := [...]int{params: 0, parts: 0, params64: 1, parts64: 1, params16: 2, parts16: 2,
+		tables: 3}
 	slices.SortStableFunc(inFile, func(a, b tensor) int {
 		return cmp.Compare(places[a.list], places[b.list])
 	})
@@ -138,13 +141,22 @@ func (t tensor) hasMaximum() bool {
 	return len(m) > 0 || m != nil && t.n == 0
 }
 
+// pieces returns how many of a tensor a checkpoint has at most.
+func (t tensor) pieces() int {
+	if t.key() == nil && t.dtype(checkpoint.Rest) == "" {
+		return 6
+	}
+	return checkpoint.Pieces
+}
+
 // headerLimit is larger than the header of any checkpoint of o, written in the longest possible way
 // and with a MiB of metadata.
 func (o *Optimizer) headerLimit() uint64 {
 	limit := uint64(1 << 20)
 	for i := range o.tensors {
 		if t := o.tensors[i]; !t.follows {
-			limit += 8 * uint64((checkpoint.Pieces+1)*len(t.name)+600)
+			pieces := t.pieces()
+			limit += 8 * uint64((pieces+1)*len(t.name)+100*pieces)
 		}
 	}
 	return limit + 8*300*uint64(len(o.Groups))

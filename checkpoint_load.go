@@ -1,6 +1,7 @@
 package adam
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -179,7 +180,31 @@ func (l *loader) load(r io.Reader) error {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
+	if err := l.blocks(); err != nil {
+		return err
+	}
 	return l.r.Close()
+}
+
+// blocks checks the moments of 8 bits.
+func (l *loader) blocks() error {
+	for i := range l.saved {
+		s := &l.saved[i]
+		if s.config == nil {
+			continue
+		}
+		for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V} {
+			if l.o.tensors[i].dtype(p) != checkpoint.Int8s {
+				continue
+			}
+			scale := checkpoint.MScale + p - checkpoint.M
+			err := checkpoint.CheckBlocks(p, s.memory(p), s.memory(scale))
+			if err != nil {
+				return fmt.Errorf("%s: %w", safetensors.Quote(p.Key(s.name)), err)
+			}
+		}
+	}
+	return nil
 }
 
 // place finds the tensor for a name in a group of the file.
@@ -254,6 +279,7 @@ func (l *loader) groups() {
 
 // pieces notes what the file has of each tensor, and checks that it has the right size.
 func (l *loader) pieces() error {
+	extra := "" // which the tensor has in another storage only
 	for _, t := range l.r.Tensors {
 		what, name, ok := checkpoint.ParseKey(t.Name)
 		if !ok {
@@ -269,12 +295,16 @@ func (l *loader) pieces() error {
 		if i < 0 {
 			continue
 		}
-		dtype, shape := l.o.tensors[i].data(what).DType, []int64{int64(l.o.tensors[i].of)}
-		if what == checkpoint.Step {
-			dtype, shape = checkpoint.Int64s, nil
+		dtype, shape := l.o.tensors[i].dtype(what), []int64(nil)
+		if dtype != checkpoint.Int64s {
+			shape = []int64{int64(what.Len(l.o.tensors[i].of))}
+		}
+		if dtype == "" {
+			extra = cmp.Or(extra, t.Name)
+			continue
 		}
 		if t.DType != dtype || !slices.Equal(t.Shape, shape) {
-			advice := ""
+			advice := changeStorage
 			if t.DType == dtype {
 				advice = ": to leave it out, use LoadWith with LoadOptions.Name and Partial"
 			}
@@ -283,8 +313,22 @@ func (l *loader) pieces() error {
 		}
 		l.saved[i].has[what] = true
 	}
+	if extra != "" {
+		return fmt.Errorf("%s is there, and the Storage of the tensor here has no such thing%s",
+			safetensors.Quote(extra), changeStorage)
+	}
 	return nil
 }
+
+// dtype returns that of a piece, "" if there is none.
+func (t tensor) dtype(p checkpoint.Piece) string {
+	if p == checkpoint.Step || p == checkpoint.Key && t.key() != nil {
+		return checkpoint.Int64s
+	}
+	return t.data(p).DType
+}
+
+const changeStorage = `: "adam convert" changes the storage of a checkpoint`
 
 // match checks that the file has what this optimizer wants, and only then makes room.
 func (l *loader) match() error {
@@ -362,9 +406,17 @@ func (l *loader) config(group, begin, end int) (Config, error) {
 func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	amsgrad bool) error {
 	options := &l.o.Options
+	if amsgrad && t.dtype(checkpoint.VMax) == "" {
+		return fmt.Errorf("%q has a Config with AMSGrad, and moments of 8 bits have no maximum",
+			s.name)
+	}
 	for what, ok := range s.has {
 		needed, advice := true, ": to go on without it, use LoadWith with LoadOptions.Partial"
 		switch checkpoint.Piece(what) {
+		case checkpoint.MScale, checkpoint.VScale, checkpoint.Rest:
+			needed, advice = t.dtype(checkpoint.Piece(what)) != "", changeStorage
+		case checkpoint.Key: // or that of t stays
+			needed = t.key() != nil && !l.options.Partial
 		case checkpoint.VMax:
 			needed = amsgrad && !l.options.Partial
 		case checkpoint.EMA: // In format 1 all tensors have one, or none.
@@ -428,9 +480,16 @@ func (l *loader) data(saved safetensors.Tensor) error {
 		}
 		return err
 	}
+	if what == checkpoint.Key {
+		key, err := l.r.Number()
+		for _, i := range parts {
+			*l.saved[i].key() = key
+		}
+		return err
+	}
 	at := saved.From
 	for _, i := range parts {
-		to, from := l.saved[i].memory(what), saved.From+l.o.tensors[i].before()
+		to, from := l.saved[i].memory(what), saved.From+l.o.tensors[i].before(what, saved.DType)
 		if err := l.r.Skip(from - at); err != nil {
 			return err
 		}

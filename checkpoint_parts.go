@@ -46,13 +46,13 @@ func (o *Optimizer) SaveParts(w io.WriterAt) (head []byte, pieces []Piece, err e
 	var own []checkpoint.Data
 	for i := range data {
 		what, name, _ := checkpoint.ParseKey(data[i].Name)
-		if what == checkpoint.Step {
+		if data[i].DType == checkpoint.Int64s {
 			continue
 		}
 		for _, j := range o.named(name) {
 			t := o.tensors[j]
 			d := t.data(what)
-			d.From = data[i].From + t.before()
+			d.From = data[i].From + t.before(what, d.DType)
 			own = append(own, d)
 		}
 	}
@@ -112,5 +112,8 @@ func (o *Optimizer) named(name string) []int {
 	return o.order[i:j]
 }
 
-// before returns the bytes that the elements before those of a part take in a file.
-func (t tensor) before() int64 { return int64(t.from) * int64(4*t.words()) }
+// before returns the bytes that what a piece has before a part takes in a file. Parts begin at
+// multiples of 8192, and so with a scale of their own.
+func (t tensor) before(p checkpoint.Piece, dtype string) int64 {
+	return int64(p.Len(t.from)) * int64(checkpoint.SizeOf(dtype))
+}

@@ -91,6 +91,6 @@ func encodeQ8(m8, v8 []int8, mScale, vScale []uint8, m, v []float32, w words) {
 }
 
 // retyped returns the same memory with elements of another type of 16 bits.
-func retyped[D, S ~uint16](s []S) []D {
+func retyped[D, S ~uint16 | ~int16](s []S) []D {
 	return unsafe.Slice((*D)(unsafe.Pointer(unsafe.SliceData(s))), len(s))[:len(s):len(s)]
 }

@@ -147,7 +147,7 @@ func decodeQ8Generic(m, v []float32, m8, v8 []int8, mScale, vScale []uint8) {
 
 func encodeQ8Generic(m8, v8 []int8, mScale, vScale []uint8, m, v []float32, w words) {
 	for b := range mScale {
-		i, j := b*block16, (b+1)*block16
+		i, j := b*block16, min(len(m), (b+1)*block16)
 		mScale[b] = encodeM(m8[i:j], m[i:j], w.from(i))
 		vScale[b] = encodeV(v8[i:j], v[i:j], w.from(i))
 	}

@@ -164,14 +164,19 @@ const block = len(partialSums{})
 // elements are.
 func sumSquares(g []float32) float64 {
 	var sums partialSums
+	addSquares(g, &sums)
+	return sums.total()
+}
+
+// addSquares adds the squares of a tile, or of a piece of one that begins at a whole block.
+func addSquares(g []float32, sums *partialSums) {
 	n := len(g) &^ (block - 1)
-	sumSquaresBlocks(g[:n], &sums)
+	sumSquaresBlocks(g[:n], sums)
 	if n < len(g) {
 		var last [block]float32 // its zeros add nothing
 		copy(last[:], g[n:])
-		sumSquaresBlocks(last[:], &sums)
+		sumSquaresBlocks(last[:], sums)
 	}
-	return sums.total()
 }
 
 // total adds the partial sums in halves.

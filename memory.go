@@ -8,8 +8,8 @@ import (
 )
 
 // moments returns k slices of n zeros each, laid out for the speed of a step.
-func moments[F float](n, k int) [][]F {
-	size := int(unsafe.Sizeof(F(0)))
+func moments[E any](n, k int) [][]E {
+	size := int(unsafe.Sizeof(*new(E)))
 	line := 64 / size   // elements in a cache line
 	page := 4096 / size // elements after which the sets of an L1 cache recur
 	// All moments share one block, and each begins on a cache line. Large slices of Go begin on a
@@ -25,9 +25,9 @@ func moments[F float](n, k int) [][]F {
 		}
 		start, stride = skew, (n+page-1)&^(page-1)+skew
 	}
-	block := make([]F, start+k*stride+line)
+	block := make([]E, start+k*stride+line)
 	start += int(-uintptr(unsafe.Pointer(&block[0]))%64) / size
-	s := make([][]F, k)
+	s := make([][]E, k)
 	for i := range s {
 		from := start + i*stride
 		s[i] = block[from : from+n : from+n]

@@ -34,6 +34,11 @@ func (o *Optimizer) Add64(group int, params ...Param64) error {
 	return o.add(group, Group{Params64: params})
 }
 
+// Add16 is [Optimizer.Add] of tensors of 16 or 8 bits.
+func (o *Optimizer) Add16(group int, params ...Param16) error {
+	return o.add(group, Group{Params16: params})
+}
+
 // AddTables is [Optimizer.Add] of tables.
 func (o *Optimizer) AddTables(group int, tables ...Table) error {
 	return o.add(group, Group{Tables: tables})
@@ -55,6 +60,7 @@ func (o *Optimizer) add(group int, more Group) error {
 	g := &groups[group]
 	g.Params = append(g.Params, more.Params...)
 	g.Params64 = append(g.Params64, more.Params64...)
+	g.Params16 = append(g.Params16, more.Params16...)
 	g.Tables = append(g.Tables, more.Tables...)
 	return o.regroup(groups, tensor{})
 }
@@ -81,9 +87,11 @@ func (o *Optimizer) Remove(names ...string) error {
 		g := &groups[i]
 		g.Params = slices.DeleteFunc(g.Params, func(p Param) bool { return gone[p.Name] })
 		g.Params64 = slices.DeleteFunc(g.Params64, func(p Param64) bool { return gone[p.Name] })
+		g.Params16 = slices.DeleteFunc(g.Params16, func(p Param16) bool { return gone[p.Name] })
 		g.Tables = slices.DeleteFunc(g.Tables, func(p Table) bool { return gone[p.Name] })
 		g.Parts = slices.DeleteFunc(g.Parts, func(p Part) bool { return gone[p.Name] })
 		g.Parts64 = slices.DeleteFunc(g.Parts64, func(p Part64) bool { return gone[p.Name] })
+		g.Parts16 = slices.DeleteFunc(g.Parts16, func(p Part16) bool { return gone[p.Name] })
 	}
 	return o.regroup(groups, tensor{})
 }
@@ -99,9 +107,9 @@ func (o *Optimizer) Remove(names ...string) error {
 // State(name) stays where it is, with new slices; EMA(name) is a new slice. All are copied, so
 // append many rows at once.
 //
-// A name that is not there is an error, [ErrParams], and so is a tensor of float64, or whose State
-// or EMA is memory of the caller. A value that is shorter than the tensor is an [ErrLength]. The
-// others are those of [Optimizer.Regroup]. On any, nothing has changed.
+// A name that is not there is an error, [ErrParams], and so is a tensor of float64 or a [Param16],
+// or one whose State or EMA is memory of the caller. A value that is shorter than the tensor is an
+// [ErrLength]. The others are those of [Optimizer.Regroup]. On any, nothing has changed.
 func (o *Optimizer) Grow(name string, value, grad []float32) error {
 	return grow(o, name, value, grad)
 }
@@ -127,7 +135,7 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 	}
 	if old == nil {
 		return fmt.Errorf("%w: %q has no elements of type %T: Grow is for float32, Grow64 for "+
-			"float64", ErrParams, name, F(0))
+			"float64; give Regroup a longer Param16 with a State", ErrParams, name, F(0))
 	}
 	if old.given != nil || old.lent {
 		return fmt.Errorf("%w: %q has its State or EMA in memory of the caller: make them longer "+
@@ -139,15 +147,13 @@ func grow[F float](o *Optimizer, name string, value, grad []F) error {
 			"its Param with a State", ErrLength, name, old.n, len(value))
 	}
 	amsgrad := len(old.VMax) > 0
-	set := func(w where, f any) error {
-		if f, ok := f.(fields[F]); ok && *f.name == name {
+	_ = visit(groups, func(w where, e entry) error {
+		if f, ok := e.(fields[F]); ok && *f.name == name {
 			*f.value, *f.grad = value, grad
 			amsgrad = amsgrad || groups[w.group].Config.AMSGrad
 		}
 		return nil
-	}
-	_ = visit(groups, func(w where, f fields[float32]) error { return set(w, f) },
-		func(w where, f fields[float64]) error { return set(w, f) })
+	})
 	if !old.hasMoments(amsgrad) {
 		return old.lengthError(amsgrad)
 	}
@@ -214,11 +220,8 @@ func (o *Optimizer) copies(named ...string) ([]Group, error) {
 	}
 	groups := copyOf(o.Groups)
 	rest := o.tensors
-	_ = visit(groups, func(_ where, f fields[float32]) error {
-		rest = without(rest, f, changes)
-		return nil
-	}, func(_ where, f fields[float64]) error {
-		rest = without(rest, f, changes)
+	_ = visit(groups, func(_ where, e entry) error {
+		rest = without(rest, e, changes)
 		return nil
 	})
 	if len(rest) > 0 {
@@ -228,14 +231,14 @@ func (o *Optimizer) copies(named ...string) ([]Group, error) {
 	return groups, nil
 }
 
-// without returns tensors without the first if f are its fields or it is one of those that change.
-func without[F float](tensors []tensor, f fields[F], changes map[string]bool) []tensor {
-	if len(tensors) == 0 || tensors[0].name != *f.name {
+// without returns tensors without the first if e is its entry or it is one of those that change.
+func without(tensors []tensor, e entry, changes map[string]bool) []tensor {
+	if len(tensors) == 0 || tensors[0].name != *e.label() {
 		return tensors
 	}
-	t := typedOf[F](tensors[0].kind)
-	from, of := f.run()
-	if t == nil || t.n != len(*f.value) && !changes[t.name] ||
+	t := tensors[0]
+	from, of := e.run()
+	if !e.fits(t.kind) || t.n != e.size() && !changes[t.name] ||
 		t.part && (t.from != from || t.of != of) {
 		return tensors
 	}

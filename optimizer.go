@@ -114,9 +114,12 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 	o.Groups, o.index, o.uncut = copyOf(groups), map[string]int{}, true
 	o.parts = map[start]int{}
 	owners := map[any]string{}
-	err := visit(o.Groups,
-		func(w where, f fields[float32]) error { return enrol(o, w, f, before, changed, owners) },
-		func(w where, f fields[float64]) error { return enrol(o, w, f, before, changed, owners) })
+	if err := o.checkStorage(); err != nil {
+		return err
+	}
+	err := visit(o.Groups, func(w where, e entry) error {
+		return o.enrol(w, e, before, changed, owners)
+	})
 	if err != nil {
 		return err
 	}
@@ -139,36 +142,42 @@ func copyOf(groups []Group) []Group {
 	for i := range groups {
 		g := &groups[i]
 		g.Params, g.Params64 = slices.Clone(g.Params), slices.Clone(g.Params64)
-		g.Tables = slices.Clone(g.Tables)
+		g.Params16, g.Tables = slices.Clone(g.Params16), slices.Clone(g.Tables)
 		g.Parts, g.Parts64 = slices.Clone(g.Parts), slices.Clone(g.Parts64)
+		g.Parts16 = slices.Clone(g.Parts16)
 	}
 	return groups
 }
 
 // enrol makes the tensor at w the next one of o.
-func enrol[F float](o *Optimizer, w where, f fields[F], before *Optimizer, changed tensor,
+func (o *Optimizer) enrol(w where, e entry, before *Optimizer, changed tensor,
 	owners map[any]string) error {
-	if *f.name == "" && f.of == nil {
-		*f.name = w.name()
+	if *e.label() == "" && !e.isPart() {
+		*e.label() = w.name()
 	}
-	name := *f.name
-	if _, ok := o.index[name]; ok && f.of == nil || !utf8.ValidString(name) {
+	name := *e.label()
+	if _, ok := o.index[name]; ok && !e.isPart() || !utf8.ValidString(name) {
 		return fmt.Errorf("%w: name %q is not unique or not UTF-8: give %v another (without one "+
 			"it is %q)", ErrParams, name, w, w.name())
 	}
-	if err := f.checkPart(w); err != nil {
+	if err := checkPart(w, e); err != nil {
 		return err
 	}
-	if owner, ok := owners[*f.state]; ok && *f.state != nil {
-		return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, name)
+	if lent := e.lent(); lent != nil {
+		if owner, ok := owners[lent]; ok {
+			return fmt.Errorf("%w: %q and %q have the same State", ErrParams, owner, name)
+		}
+		owners[lent] = name
 	}
-	owners[*f.state] = name
-	from, _ := f.run()
+	from, _ := e.run()
 	old := before.starting(name, from).kind
 	if changed.kind != nil && changed.name == name {
 		old = changed.kind
 	}
-	t := newTensor(w, f, old, o.Groups[w.group].Config.AMSGrad, o.Options.EMADecay > 0)
+	t, err := e.tensor(o, w, old)
+	if err != nil {
+		return err
+	}
 	if t.part {
 		o.parts[start{name, from}] = len(o.tensors)
 	} else {
@@ -216,13 +225,17 @@ func (o *Optimizer) leave() { o.busy.Store(false) }
 // EMA returns the moving average of the parameters of the named tensor: the slice that the steps
 // write, not a copy. It is nil if there is no such tensor, or no average: neither Options.EMADecay
 // was ever set nor Param.EMA. Before its first step it holds the parameters. That of a [Param64] is
-// EMA64.
+// EMA64; of a [Param16] it is float32, too.
 func (o *Optimizer) EMA(name string) []float32 { return emaOf[float32](o, name) }
 
 // EMA64 is [Optimizer.EMA] of a [Param64].
 func (o *Optimizer) EMA64(name string) []float64 { return emaOf[float64](o, name) }
 
 func emaOf[F float](o *Optimizer, name string) []F {
+	if t, ok := o.tensor(name).kind.(*tensor16); ok {
+		ema, _ := any(t.ema).([]F)
+		return ema
+	}
 	if t := typedOf[F](o.tensor(name).kind); t != nil {
 		return t.ema
 	}
@@ -238,6 +251,14 @@ func (o *Optimizer) State(name string) *State { return (*State)(stateIn[float32]
 
 // State64 is [Optimizer.State] of a [Param64].
 func (o *Optimizer) State64(name string) *State64 { return (*State64)(stateIn[float64](o, name)) }
+
+// State16 is [Optimizer.State] of a [Param16].
+func (o *Optimizer) State16(name string) *State16 {
+	if t, ok := o.tensor(name).kind.(*tensor16); ok {
+		return t.State16
+	}
+	return nil
+}
 
 func stateIn[F float](o *Optimizer, name string) *state[F] {
 	if t := typedOf[F](o.tensor(name).kind); t != nil {
@@ -551,13 +572,13 @@ func (o *Optimizer) bind() error {
 		return nil
 	}
 	o.bound, o.isBound = o.bound[:0], false
+	if err := o.checkStorage(); err != nil {
+		return err
+	}
 	i := 0
-	err := visit(o.Groups, func(w where, f fields[float32]) error {
+	err := visit(o.Groups, func(w where, e entry) error {
 		i++
-		return bind(o, i-1, w, f)
-	}, func(w where, f fields[float64]) error {
-		i++
-		return bind(o, i-1, w, f)
+		return o.attach(i-1, w, e)
 	})
 	if err == nil && i < len(o.tensors) {
 		err = fmt.Errorf("%w: Groups hold %d tensors, %d were given before: %s", ErrParams, i,

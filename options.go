@@ -58,9 +58,14 @@ type Group struct {
 	Config   Config
 	Params   []Param
 	Params64 []Param64
+	Params16 []Param16
 	Tables   []Table
 	Parts    []Part
 	Parts64  []Part64
+	Parts16  []Part16
+	// Storage is that of Params16 and Parts16. The other lists have no choice: beside them it is
+	// the zero value, and tensors that are to have another are in a group of their own.
+	Storage Storage
 }
 
 // Options say what a step of an [Optimizer] does beside the update. The zero value is a plain step
@@ -101,6 +106,10 @@ type Options struct {
 
 	// SaveParams includes the parameters in checkpoints: Save writes them, and Load restores them.
 	SaveParams bool
+
+	// Seed is that of the stochastic rounding of new [Param16], see [NewState16]. Any value does.
+	// Tensors that are there keep their keys, and checkpoints have them.
+	Seed uint64
 }
 
 func (o *Options) validate() error {

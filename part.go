@@ -30,6 +30,13 @@ type Part64 struct {
 	At, Of int
 }
 
+// Part16 is [Part] of a [Param16]. The Offset of a State that is given is At, and all parts of a
+// tensor have one Key.
+type Part16 struct {
+	Param16
+	At, Of int
+}
+
 // start is where a part begins.
 type start struct {
 	name string
@@ -54,15 +61,15 @@ func (b *base) title() string {
 	return fmt.Sprintf("%q", b.name)
 }
 
-// checkPart returns an error if f, at a place in Groups, are the fields of a part that cannot be.
-func (f fields[F]) checkPart(w where) error {
-	if f.of == nil {
+// checkPart returns an error if e, at a place in Groups, is a part that cannot be.
+func checkPart(w where, e entry) error {
+	if !e.isPart() {
 		return nil
 	}
-	at, of, n := *f.from, *f.of, len(*f.value)
-	fault := ""
+	at, of := e.run()
+	n, name, fault := e.size(), *e.label(), ""
 	switch {
-	case *f.name == "":
+	case name == "":
 		fault = "give it the Name of its tensor"
 	case at < 0 || n > of || at > of-n:
 		fault = "want elements of the tensor"
@@ -73,7 +80,7 @@ func (f fields[F]) checkPart(w where) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: %v, %q, has At %d, Of %d and %d elements: %s", ErrParams, w, *f.name,
+	return fmt.Errorf("%w: %v, %q, has At %d, Of %d and %d elements: %s", ErrParams, w, name,
 		at, of, n, fault)
 }
 
@@ -89,8 +96,8 @@ func (o *Optimizer) fit() error {
 		switch {
 		case !a.part || !b.part:
 			fault = "one is the whole tensor: give it alone or give parts"
-		case a.words() != b.words():
-			fault = "one is float32 and one float64: want one type"
+		case a.list != b.list:
+			fault = "one is float32 and one float64 or of 16 bits: want one type"
 		case a.of != b.of:
 			fault = fmt.Sprintf("Of %d and %d: want the elements of the tensor for all its parts",
 				a.of, b.of)
@@ -132,7 +139,13 @@ func (o *Optimizer) agree() error {
 
 // unlike says in what the past of two parts of a tensor differs, "" if it does not.
 func (t tensor) unlike(other tensor) (fault string) {
+	a, _ := t.kind.(*tensor16)
+	b, _ := other.kind.(*tensor16)
 	switch {
+	case a != nil && a.Key != b.Key:
+		return "their States have different Keys: want that of the tensor"
+	case a != nil && (a.at.Value != nil) != (b.at.Value != nil):
+		return "one has Value and one has not"
 	case *t.count() != *other.count():
 		return fmt.Sprintf("T is %d and %d: want one T", *t.count(), *other.count())
 	case t.begun != other.begun:

@@ -36,7 +36,7 @@ func newShards(t testing.TB, r *rand.Rand, n int, o Options, configs []Config,
 			ranks[i][g].Config = configs[g]
 		}
 	}
-	_ = visit(s.whole.Groups, func(w where, f fields[float32]) error {
+	visitFloats(s.whole.Groups, func(w where, f fields[float32]) error {
 		s.single[*f.name] = f
 		value := slices.Clone(*f.value)
 		g := func(rank int) *Group { return &ranks[rank][w.group] }
@@ -72,6 +72,20 @@ func newShards(t testing.TB, r *rand.Rand, n int, o Options, configs []Config,
 		s.ranks = append(s.ranks, newOptimizer(t, o, groups...))
 	}
 	return s
+}
+
+// visitFloats calls single or double for each tensor of float32 or float64, in their order.
+func visitFloats(groups []Group, single func(where, fields[float32]) error,
+	double func(where, fields[float64]) error) {
+	_ = visit(groups, func(w where, e entry) error {
+		switch f := e.(type) {
+		case fields[float32]:
+			return single(w, f)
+		case fields[float64]:
+			return double(w, f)
+		}
+		return nil
+	})
 }
 
 // cut deals a tensor of so many elements to n ranks.
@@ -113,7 +127,7 @@ type tileOf struct {
 
 // tiles lists those of a rank in the order that Squares has.
 func (s *shards) tiles(t testing.TB, o *Optimizer) (list []tileOf) {
-	_ = visit(o.Groups, func(_ where, f fields[float32]) error {
+	visitFloats(o.Groups, func(_ where, f fields[float32]) error {
 		return appendTiles(t, &list, s.single, f, 8192)
 	}, func(_ where, f fields[float64]) error {
 		return appendTiles(t, &list, s.double, f, 4096)
@@ -164,7 +178,7 @@ func (s *shards) step(t testing.TB, r *rand.Rand) Stats {
 	var all []tileOf
 	first := ""
 	for _, o := range s.ranks {
-		_ = visit(o.Groups, func(_ where, f fields[float32]) error { return share(s.single, f) },
+		visitFloats(o.Groups, func(_ where, f fields[float32]) error { return share(s.single, f) },
 			func(_ where, f fields[float64]) error { return share(s.double, f) })
 		o.GradScale = s.whole.GradScale
 		for i := range o.Groups {

@@ -72,6 +72,12 @@ func (o *Optimizer) raceHooks() {
 			raceHook(o, k)
 		case *table:
 			raceTable(o, k)
+		case *tensor16:
+			k.raceHookWritten(k.at.Param16, k.amsgrad)
+			raceWrite(k.ema)
+			raceGrad(o, k.at.Grad)
+			raceGrad(o, k.at.GradBF16)
+			raceGrad(o, k.at.GradF16)
 		}
 	}
 }
@@ -98,7 +104,7 @@ func raceTable(o *Optimizer, t *table) {
 	}
 }
 
-func raceGrad[F float](o *Optimizer, g []F) {
+func raceGrad[E any](o *Optimizer, g []E) {
 	if o.Options.ZeroGrad {
 		raceWrite(g)
 	} else {

@@ -7,16 +7,17 @@ import (
 )
 
 // Param16 is a parameter tensor of which gradients, parameters or moments have 16 or 8 bits. Each
-// step decodes them to float32, is the step of a [Param], and encodes the result; docs/ARITHMETIC.md
-// has the formats and how they are rounded. Without a name it is given "group.Params16.index".
+// step decodes them to float32, is the step of a [Param], and encodes the result;
+// docs/ARITHMETIC.md has the formats and how they are rounded. Without a name it is given
+// "group.Params16.index".
 //
 // All slices have one length. Of parameters there are float32 in Value, or bfloat16 in BF16, of
 // which Storage.Master says what a step has beside them. Of gradients there is one or none.
 type Param16 struct {
 	Name  string
 	Value []float32 // the parameters, nil where they are in BF16
-	// BF16 beside Value is a copy of it, rounded to nearest, which each step writes and never reads.
-	// Without Value it has the parameters.
+	// BF16 beside Value is a copy of it, rounded to nearest, which each step writes and never
+	// reads. Without Value it has the parameters.
 	BF16 []BF16
 	// F16 is such a copy in binary16. From 65520 on its elements are infinite, which SkipNonFinite
 	// does not see: it looks at gradients.
@@ -56,24 +57,42 @@ type State16 struct {
 // The Key of a tensor is a hash of seed and p.Name. From then on neither counts: a tensor may be
 // renamed, and its rounding stays what it was.
 func NewState16(p Param16, s Storage, seed uint64, c Config) *State16 {
-	n := p.size()
-	t := &State16{Key: keyOf(seed, p.Name)}
+	t := newState16(p.size(), s, p.Value == nil && p.BF16 != nil, c.AMSGrad)
+	t.Key = keyOf(seed, p.Name)
+	return t
+}
+
+// newState16 returns a state of n elements, whose parameters are in BF16 alone if inBF16.
+func newState16(n int, s Storage, inBF16, amsgrad bool) *State16 {
+	t, split := new(State16), inBF16 && s.Master == SplitMaster
 	switch s.Moments {
 	case BF16Moments:
-		t.M16, t.V16 = make([]BF16, n), make([]BF16, n)
-		if c.AMSGrad {
-			t.VMax16 = make([]BF16, n)
+		k := 2
+		if split {
+			k++
 		}
+		if amsgrad {
+			k++
+		}
+		m := moments[BF16](n, k)
+		t.M16, t.V16 = m[0], m[1]
+		if split {
+			t.Rest = retyped[int16](m[2])
+		}
+		if amsgrad {
+			t.VMax16 = m[k-1]
+		}
+		return t
 	case Q8Moments:
-		blocks := (n + block16 - 1) / block16
-		t.M8, t.V8 = make([]int8, n), make([]int8, n)
+		m, blocks := moments[int8](n, 2), (n+block16-1)/block16
+		t.M8, t.V8 = m[0], m[1]
 		t.MScale, t.VScale = make([]uint8, blocks), make([]uint8, blocks)
 	default:
-		f := NewState(n, c)
+		f := NewState(n, Config{AMSGrad: amsgrad})
 		t.M, t.V, t.VMax = f.M, f.V, f.VMax
 	}
-	if p.Value == nil && p.BF16 != nil && s.Master == SplitMaster {
-		t.Rest = make([]int16, n)
+	if split {
+		t.Rest = moments[int16](n, 1)[0]
 	}
 	return t
 }

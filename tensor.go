@@ -8,9 +8,10 @@ import (
 	"github.com/fusedadam/adam/internal/checkpoint"
 )
 
-// A tensor is what the optimizer knows of a [Param], a [Param64], a [Table], a [Part] or a
-// [Part64]. One code serves all: typed has it, for elements of either type, and table says what is
-// different in a table. A part is a typed that knows which elements it has.
+// A tensor is what the optimizer knows of a [Param], a [Param64], a [Table], a [Param16] or a part
+// of one. One code serves the first three: typed has it, for elements of either type, and table
+// says what is different in a table. tensor16 is what has fewer bits. A part is a typed or a
+// tensor16 that knows which elements it has.
 type tensor struct {
 	*base
 	kind
@@ -34,10 +35,11 @@ type base struct {
 	place   place   // where its slices lay when they were last checked
 }
 
-// kind is the part that is not: a *typed[float32], a *typed[float64] or a *table. Elements from, …,
-// to-1 are those of a cell.
+// kind is the part that is not: a *typed[float32], a *typed[float64], a *table or a *tensor16.
+// Elements from, …, to-1 are those of a cell.
 type kind interface {
 	count() *uint64               // State.T
+	key() *uint64                 // State16.Key, nil where nothing is rounded stochastically
 	words() int                   // of 32 bits, in an element
 	same() error                  // an error if it is not the tensor that was given before
 	hasMoments(amsgrad bool) bool // of the right length
@@ -58,7 +60,7 @@ type kind interface {
 	zero(from, to int)
 
 	memory(p checkpoint.Piece) []byte
-	data(p checkpoint.Piece) checkpoint.Data
+	data(p checkpoint.Piece) checkpoint.Data // without DType where there is none, and of numbers
 	fresh(vmax, average, value bool) kind
 	restore(loaded kind, begun bool)
 }
@@ -115,10 +117,12 @@ const (
 	tables
 	parts
 	parts64
+	params16
+	parts16
 )
 
 func (l list) String() string {
-	return [...]string{"Params", "Params64", "Tables", "Parts", "Parts64"}[l]
+	return [...]string{"Params", "Params64", "Tables", "Parts", "Parts64", "Params16", "Parts16"}[l]
 }
 
 func (w where) String() string { return fmt.Sprintf("Groups[%d].%v[%d]", w.group, w.list, w.index) }
@@ -158,8 +162,7 @@ func typedOf[F float](k kind) *typed[F] {
 	return t
 }
 
-// newTensor returns the tensor at a place in Groups. Its state and average are the given ones, else
-// those of the tensor old, which may be none, else new ones.
+// newTensor is the method tensor of fields.
 func newTensor[F float](w where, f fields[F], old kind, amsgrad, average bool) tensor {
 	var t *typed[F]
 	var k kind
@@ -229,17 +232,16 @@ func (t *typed[F]) allocate(amsgrad, average bool) {
 	}
 }
 
-// bind makes f, at a place in Groups, the fields of the tensor i of o.
-func bind[F float](o *Optimizer, i int, w where, f fields[F]) error {
-	if i == len(o.tensors) || *f.name != o.tensors[i].name {
-		return strangerError(w, *f.name)
+// attach makes e, at a place in Groups, the entry of the tensor i.
+func (o *Optimizer) attach(i int, w where, e entry) error {
+	name := *e.label()
+	if i == len(o.tensors) || name != o.tensors[i].name {
+		return strangerError(w, name)
 	}
-	t := typedOf[F](o.tensors[i].kind)
-	if t == nil || (f.table != nil) != (t.at.table != nil) || (f.of != nil) != t.part {
-		return fmt.Errorf("%w: %v, %q, is of another kind than before: %s", ErrParams, w, *f.name,
-			otherTensors)
+	if !e.attach(o, o.tensors[i].kind, w) {
+		return fmt.Errorf("%w: %v, %q, is of another kind than before, or Storage: %s",
+			ErrParams, w, name, otherTensors)
 	}
-	t.at, t.where = f, w
 	return nil
 }
 
@@ -275,6 +277,7 @@ func (t *typed[F]) same() error {
 }
 
 func (t *typed[F]) count() *uint64 { return &t.T }
+func (t *typed[F]) key() *uint64   { return nil }
 func (t *typed[F]) words() int     { return int(unsafe.Sizeof(F(0)) / 4) }
 
 func (t *typed[F]) hasMoments(amsgrad bool) bool {
@@ -495,6 +498,9 @@ func (t *typed[F]) mark(from, to int) uint64 {
 func (t *typed[F]) memory(p checkpoint.Piece) []byte { return checkpoint.Memory(t.piece(p)) }
 
 func (t *typed[F]) data(p checkpoint.Piece) checkpoint.Data {
+	if p > checkpoint.EMA && p != checkpoint.Value {
+		return checkpoint.Data{}
+	}
 	return checkpoint.FloatsOf(p.Key(t.name), t.piece(p))
 }
 
@@ -508,8 +514,10 @@ func (t *typed[F]) piece(p checkpoint.Piece) []F {
 		return t.VMax
 	case checkpoint.EMA:
 		return t.ema
+	case checkpoint.Value:
+		return *t.at.value
 	}
-	return *t.at.value
+	return nil
 }
 
 // fresh returns a tensor of the same size with memory of its own, for what a checkpoint has.
@@ -537,14 +545,7 @@ func (t *typed[F]) restore(loaded kind, begun bool) {
 	} else {
 		copy(t.M, from.M)
 		copy(t.V, from.V)
-		switch {
-		case t.VMax == nil || len(t.VMax) != t.n: // nil also of an empty part: it has none
-			t.VMax = from.VMax
-		case from.VMax == nil:
-			clear(t.VMax) // as if the maximum began anew: the memory stays the caller's
-		default:
-			copy(t.VMax, from.VMax)
-		}
+		t.VMax = copyMaximum(t.VMax, from.VMax, t.n)
 		t.T = from.T
 	}
 	if t.lent {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 
@@ -51,26 +50,13 @@ func ToTorch(w io.Writer, r io.ReaderAt) (Report, error) {
 	return report, nil
 }
 
-// readCheckpoint reads a checkpoint to its end, which proves its checksum. It returns the Metadata,
-// too.
+// readCheckpoint reads a checkpoint. It returns the Metadata, too.
 func readCheckpoint(r io.ReaderAt) (*file, map[string]string, error) {
-	limits := checkpoint.Limits{Tensors: -1, Config: validate}
-	c, err := checkpoint.NewReader(io.NewSectionReader(r, 0, math.MaxInt64), limits)
+	c, head, err := checkpoint.Verify(r, checkpoint.Limits{Tensors: -1, Config: validate})
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, t := range c.Tensors {
-		if err := c.Skip(t.To - t.From); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
-		}
-	}
-	if err := c.Close(); err != nil {
-		return nil, nil, err
-	}
-	f := &file{r: r}
-	if f.head, err = checkpoint.ReadHead(r); err != nil {
-		return nil, nil, err
-	}
+	f := &file{r: r, head: head}
 	for _, g := range c.Groups {
 		f.groups = append(f.groups, group{config: g.Config, ids: g.Params, names: g.Params})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	"github.com/gomlx/gomlx/pkg/core/graph"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 	"github.com/gomlx/gomlx/pkg/ml/context"
@@ -56,10 +57,17 @@ func (r *run) batch(i int) (inputs, labels []*tensors.Tensor) {
 	return inputs, labels
 }
 
-// newTensor returns a tensor of float32 or float64.
+// newTensor returns a tensor of float32, float64 or bfloat16.
 func newTensor(of dtypes.DType, elements []float64, dimensions ...int) *tensors.Tensor {
-	if of == dtypes.Float64 {
+	switch of {
+	case dtypes.Float64:
 		return tensors.FromFlatDataAndDimensions(elements, dimensions...)
+	case dtypes.BFloat16:
+		halves := make([]bfloat16.BFloat16, len(elements))
+		for i, x := range elements {
+			halves[i] = bfloat16.FromFloat32(float32(x))
+		}
+		return tensors.FromFlatDataAndDimensions(halves, dimensions...)
 	}
 	rounded := make([]float32, len(elements))
 	for i, x := range elements {
@@ -68,10 +76,16 @@ func newTensor(of dtypes.DType, elements []float64, dimensions ...int) *tensors.
 	return tensors.FromFlatDataAndDimensions(rounded, dimensions...)
 }
 
-// doubles returns a copy of the elements of a tensor, of either type, in float64.
+// doubles returns a copy of the elements of a tensor, of any type, in float64.
 func doubles(of *tensors.Tensor) (all []float64) {
-	if of.DType() == dtypes.Float64 {
+	switch of.DType() {
+	case dtypes.Float64:
 		return tensors.MustCopyFlatData[float64](of)
+	case dtypes.BFloat16:
+		for _, x := range tensors.MustCopyFlatData[bfloat16.BFloat16](of) {
+			all = append(all, float64(x.Float32()))
+		}
+		return all
 	}
 	for _, x := range tensors.MustCopyFlatData[float32](of) {
 		all = append(all, float64(x))

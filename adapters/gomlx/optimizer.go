@@ -6,9 +6,11 @@ package adamgomlx
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fusedadam/adam"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	"github.com/gomlx/gomlx/pkg/core/graph"
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
@@ -31,8 +33,11 @@ const Scope = "/adam_gradients"
 // gradients and leaves them in variables of [Scope]. After each execution, and before the next,
 // which replaces them, the program calls [Optimizer.Step].
 //
-// It trains the variables of one context, of float32 and of float64, each in its own type. They may
-// get other tensors between steps, as by Variable.SetValue, of the same type and shape.
+// It trains the variables of one context, of float32, float64 and bfloat16, each in its own type.
+// They may get other tensors between steps, as by Variable.SetValue, of the same type and shape;
+// those of bfloat16 that have a split master (see Storage) by [adam.SplitFloat32], or what the
+// master has beyond bfloat16 stays. GoMLX has gradients of float16 of variables of float16 only,
+// which have no storage that could be trained: they are refused.
 //
 // An Optimizer must not be used by two goroutines at once, nor Step while a graph with its
 // variables is executed.
@@ -44,6 +49,11 @@ type Optimizer struct {
 	// NoDecay tells by its Variable.ScopeAndName, such as "/dense/biases", whether a variable goes
 	// without Config.WeightDecay. nil: all decay. [Optimizer.Bind] calls it once for each variable.
 	NoDecay func(name string) bool
+
+	// Storage is how the states of variables of float32 and bfloat16 are stored. With the zero
+	// value moments are float32, and variables of bfloat16 have a split master. Those of float64
+	// have moments of float64. [Optimizer.Bind] reads it.
+	Storage adam.Storage
 
 	options   adam.Options
 	ctx       *context.Context // of the graphs
@@ -58,14 +68,15 @@ type variable struct {
 	gradient *context.Variable // nil: no graph computes it
 	stepped  *tensors.Tensor   // the last value of gradient that has been stepped
 	taken    *tensors.Tensor   // the one of this step, or nil
-	group    int               // 1 without weight decay
-	index    int               // in the Params or the Params64 of its group
+	group    int               // 1 and 3 without weight decay, 2 and 3 with Params16
+	index    int               // in the list of its group
 	bound    bool
 	shape    shapes.Shape // as it was bound, with the type
 
-	// One of the two, by the type, once it is bound.
+	// One of them, by the type and storage, once it is bound.
 	single *adam.Param
 	double *adam.Param64
+	half   *adam.Param16
 }
 
 // New returns an optimizer before its first step. Of options, ZeroGrad has no effect, as every
@@ -208,10 +219,13 @@ func (o *Optimizer) refresh() error {
 		return o.regroup(values)
 	}
 	for i, v := range o.variables {
-		if v.double != nil {
-			v.double.Value = values[i].double
-		} else {
-			v.single.Value = values[i].single
+		switch m := values[i]; {
+		case v.double != nil:
+			v.double.Value = m.double
+		case v.half != nil:
+			v.half.Value, v.half.BF16 = m.single, m.half
+		default:
+			v.single.Value = m.single
 		}
 	}
 	return nil
@@ -219,20 +233,32 @@ func (o *Optimizer) refresh() error {
 
 // regroup gives the variables, with their values, to the optimizer.
 func (o *Optimizer) regroup(values []memory) error {
-	groups := []adam.Group{{Config: o.Config}, {Config: withoutDecay(o.Config)}}
+	groups := []adam.Group{{}, {}, {Storage: o.Storage}, {Storage: o.Storage}}
 	for i, v := range o.variables {
-		name := v.ScopeAndName()
+		name, m := v.ScopeAndName(), values[i]
 		if !v.bound && o.NoDecay != nil && o.NoDecay(name) {
 			v.group = 1
 		}
-		if g := &groups[v.group]; v.shape.DType == dtypes.Float64 {
+		if !v.bound && (m.half != nil || m.single != nil && o.Storage != (adam.Storage{})) {
+			v.group += 2
+		}
+		switch g := &groups[v.group]; {
+		case v.group >= 2:
+			v.index = len(g.Params16)
+			g.Params16 = append(g.Params16,
+				adam.Param16{Name: name, Value: m.single, BF16: m.half})
+		case m.double != nil:
 			v.index = len(g.Params64)
-			g.Params64 = append(g.Params64, adam.Param64{Name: name, Value: values[i].double})
-		} else {
+			g.Params64 = append(g.Params64, adam.Param64{Name: name, Value: m.double})
+		default:
 			v.index = len(g.Params)
-			g.Params = append(g.Params, adam.Param{Name: name, Value: values[i].single})
+			g.Params = append(g.Params, adam.Param{Name: name, Value: m.single})
 		}
 	}
+	if len(groups[2].Params16)+len(groups[3].Params16) == 0 {
+		groups = groups[:2]
+	}
+	o.configure(groups)
 	if o.optimizer != nil {
 		if err := o.optimizer.Regroup(groups...); err != nil {
 			return err
@@ -246,9 +272,12 @@ func (o *Optimizer) regroup(values []memory) error {
 	}
 	for _, v := range o.variables {
 		v.bound = true
-		if g := &o.optimizer.Groups[v.group]; v.shape.DType == dtypes.Float64 {
+		switch g := &o.optimizer.Groups[v.group]; {
+		case v.group >= 2:
+			v.half = &g.Params16[v.index]
+		case v.shape.DType == dtypes.Float64:
 			v.double = &g.Params64[v.index]
-		} else {
+		default:
 			v.single = &g.Params[v.index]
 		}
 	}
@@ -270,7 +299,7 @@ func (o *Optimizer) Step() (adam.Stats, error) {
 	if waiting, err := o.takeGradients(); err != nil || !waiting {
 		return o.unchanged(), err
 	}
-	o.optimizer.Groups[0].Config, o.optimizer.Groups[1].Config = o.Config, withoutDecay(o.Config)
+	o.configure(o.optimizer.Groups)
 	stats, err := o.optimizer.Step()
 	if err != nil {
 		return stats, err
@@ -337,9 +366,12 @@ func (o *Optimizer) dropGradients() {
 
 // setGrad sets the gradient of a variable that is bound.
 func (v *variable) setGrad(grad memory) {
-	if v.double != nil {
+	switch {
+	case v.double != nil:
 		v.double.Grad = grad.double
-	} else {
+	case v.half != nil:
+		v.half.Grad, v.half.GradBF16 = grad.single, grad.half
+	default:
 		v.single.Grad = grad.single
 	}
 }
@@ -348,6 +380,7 @@ func (v *variable) setGrad(grad memory) {
 type memory struct {
 	single []float32
 	double []float64
+	half   []adam.BF16
 }
 
 // elements returns the memory of v, which must be of the shape and its type. access is the method
@@ -366,6 +399,9 @@ func elements(
 		err = access(value, func(flat any) {
 			m.single, _ = flat.([]float32)
 			m.double, _ = flat.([]float64)
+			if half, ok := flat.([]bfloat16.BFloat16); ok {
+				m.half = adam.AsBF16(half)
+			}
 		})
 	}
 	if err != nil {
@@ -374,12 +410,13 @@ func elements(
 	return m, nil
 }
 
-// check returns an error unless v is of the shape and its type, float32 or float64, and on one
+// check returns an error unless v is of the shape and its type, one that can be trained, and on one
 // device.
 func check(v *context.Variable, shape shapes.Shape) error {
+	trained := []dtypes.DType{dtypes.Float32, dtypes.Float64, dtypes.BFloat16}
 	switch name := v.ScopeAndName(); {
-	case v.DType() != dtypes.Float32 && v.DType() != dtypes.Float64:
-		return fmt.Errorf("%w: %q is of %s, want Float32 or Float64",
+	case !slices.Contains(trained, v.DType()):
+		return fmt.Errorf("%w: %q is of %s, want Float32, Float64 or BFloat16",
 			adam.ErrParams, name, v.DType())
 	case !v.Shape().Equal(shape):
 		return fmt.Errorf("%w: %q has shape %s, want %s", adam.ErrParams, name, v.Shape(), shape)
@@ -391,7 +428,8 @@ func check(v *context.Variable, shape shapes.Shape) error {
 
 // Optimizer returns what o steps with, for its states, averages, checkpoints, Options, Metadata,
 // GradScale and T; nil before [Optimizer.Bind] or the first step. The second of its Groups has the
-// variables of NoDecay. Each step writes the Configs and slices of Groups.
+// variables of NoDecay. Those of bfloat16, and with a Storage those of float32, are in a third and
+// a fourth one in the same way. Each step writes the Configs and slices of Groups.
 func (o *Optimizer) Optimizer() *adam.Optimizer { return o.optimizer }
 
 // Clear deletes the gradients from the context, forgets the variables and their moments and ends
@@ -418,7 +456,12 @@ func (o *Optimizer) Close() error {
 	return nil
 }
 
-func withoutDecay(c adam.Config) adam.Config {
-	c.WeightDecay = 0
-	return c
+// configure writes Config into groups.
+func (o *Optimizer) configure(groups []adam.Group) {
+	for i := range groups {
+		groups[i].Config = o.Config
+		if i%2 == 1 {
+			groups[i].Config.WeightDecay = 0
+		}
+	}
 }

@@ -54,7 +54,7 @@ func TestErrors(t *testing.T) {
 		{"float64", replace(scope, tensors.FromScalarAndDimensions(1.0, 16, 1)),
 			adam.ErrParams, `"/out/dense/weights" has shape (Float64)[16 1], want (Float32)[16 1]`},
 		{"int32", replace(scope, tensors.FromScalarAndDimensions(int32(1), 16, 1)),
-			adam.ErrParams, `"/out/dense/weights" is of Int32, want Float32 or Float64`},
+			adam.ErrParams, `"/out/dense/weights" is of Int32, want Float32, Float64 or BFloat16`},
 		{"no value", replace(scope, nil), adam.ErrParams, `"/out/dense/weights"`},
 		{"finalized", finalize(scope), adam.ErrParams, `"/out/dense/weights"`},
 		{"shape of gradient", replace(Scope+scope, tensors.FromValue([]float32{1, 2})),

@@ -14,7 +14,8 @@ import (
 )
 
 func TestKeys(t *testing.T) {
-	for _, name := range []string{"a", "", "h.0.step", "param.x", "state.x.exp_avg", "é."} {
+	for _, name := range []string{"a", "", "h.0.step", "param.x", "state.x.exp_avg", "é.",
+		"x.exp_avg", "x.exp_avg.scale", ".scale", "exp_avg_sq", "param_rest"} {
 		for p := range Piece(Pieces) {
 			got, tensor, ok := ParseKey(p.Key(name))
 			assert.True(t, ok)
@@ -23,7 +24,8 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"", "a", "state.", "state.a", "state.a.", "state.a.param", "states.a.step"} {
+		"", "a", "state.", "state.a", "state.a.", "state.a.param", "states.a.step",
+		"state.exp_avg.scale", "state.a.scale", "state.a.max_exp_avg_sq.scale", "state.aexp_avg"} {
 		_, _, ok := ParseKey(key)
 		assert.False(t, ok, key)
 	}
@@ -91,4 +93,75 @@ func TestWithoutAnOptimizer(t *testing.T) {
 		require.NoError(t, r.Skip(s.To-s.From))
 	}
 	assert.ErrorIs(t, r.Skip(4*n), io.ErrUnexpectedEOF)
+}
+
+// Scales are one for each block, the last of which may be short.
+func TestLen(t *testing.T) {
+	for n, want := range map[int]int{0: 0, 1: 1, 63: 1, 64: 1, 65: 2, 128: 2, 8192: 128,
+		math.MaxInt: math.MaxInt/64 + 1} {
+		assert.Equal(t, want, MScale.Len(n))
+		assert.Equal(t, want, VScale.Len(n))
+		assert.Equal(t, n, Rest.Len(n))
+	}
+}
+
+// Elements of all types stand in the file as they are, little-endian, in the order of safetensors'
+// own writer, and come back on a machine of either order.
+func TestElements(t *testing.T) {
+	type bf16 uint16
+	halves, rests := []bf16{0x3f80, 0x0102}, []int16{-2, 0x0304}
+	codes, scales := []int8{-128, 1}, []uint8{255}
+	info := Info{GradScale: 1, Groups: []Group{{Params: []string{"a"}}}}
+	const key = 0xfedcba9876543210
+	defer func(before bool) { BigEndian = before }(BigEndian)
+	for _, other := range []bool{false, true} {
+		BigEndian = other
+		data := []Data{FloatsOf(VScale.Key("a"), scales), FloatsOf(V.Key("a"), codes),
+			FloatsOf(Rest.Key("a"), rests), FloatsOf(M.Key("a"), halves),
+			FloatsOf(Value.Key("a"), []float32{1}), FloatsOf(EMA.Key("a"), []float64{1}),
+			CountOf(Step.Key("a"), 7), CountOf(Key.Key("a"), key)}
+		Sort(data)
+		head, err := Encode(&info, data)
+		require.NoError(t, err)
+		var file bytes.Buffer
+		require.NoError(t, Write(&file, head, data))
+		r, err := NewReader(bytes.NewReader(file.Bytes()), Limits{Tensors: -1})
+		require.NoError(t, err)
+		assert.Equal(t, 3, r.Format)
+		var types []string
+		for _, s := range r.Tensors {
+			types = append(types, s.DType)
+		}
+		assert.Equal(t, []string{"I64", "I64", "F64", "F32", "BF16", "I16", "I8", "U8"}, types)
+		n, err := r.Number()
+		require.NoError(t, err)
+		assert.EqualValues(t, uint64(key), n)
+		n, err = r.Count()
+		require.NoError(t, err)
+		assert.EqualValues(t, 7, n)
+		require.NoError(t, r.Skip(12))
+		gotHalves, gotRests := make([]bf16, 2), make([]int16, 2)
+		gotCodes, gotScales := make([]int8, 2), make([]uint8, 1)
+		require.NoError(t, r.Floats(Memory(gotHalves), BFloat16s))
+		require.NoError(t, r.Floats(Memory(gotRests), Int16s))
+		require.NoError(t, r.Floats(Memory(gotCodes), Int8s))
+		require.NoError(t, r.Floats(Memory(gotScales), Uint8s))
+		require.NoError(t, r.Close())
+		assert.Equal(t, halves, gotHalves)
+		assert.Equal(t, rests, gotRests)
+		assert.Equal(t, codes, gotCodes)
+		assert.Equal(t, scales, gotScales)
+		want := []byte{0x80, 0x3f, 2, 1, 0xfe, 0xff, 4, 3, 0x80, 1, 255}
+		if other != (binary.NativeEndian.Uint16([]byte{0, 1}) == 1) {
+			want = []byte{0x3f, 0x80, 1, 2, 0xff, 0xfe, 3, 4, 0x80, 1, 255}
+		}
+		assert.Equal(t, want, file.Bytes()[file.Len()-11:])
+	}
+	// Each of them makes a file one of format 3.
+	for _, d := range []Data{FloatsOf(M.Key("a"), halves), FloatsOf(V.Key("a"), codes),
+		FloatsOf(Rest.Key("a"), rests), FloatsOf(VScale.Key("a"), scales),
+		CountOf(Key.Key("a"), 0)} {
+		assert.Equal(t, 3, format(&info, []Data{d}), d.Name)
+	}
+	assert.Equal(t, 1, format(&info, []Data{CountOf(Step.Key("a"), 0)}))
 }

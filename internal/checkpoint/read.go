@@ -127,8 +127,9 @@ func (r *Reader) metadata(own []safetensors.Meta, header string, limits *Limits)
 	case !ok:
 		return fmt.Errorf("metadata %q is missing: this is no checkpoint of package adam",
 			KeyFormat)
-	case f != "1" && f != "2":
-		return fmt.Errorf(`%s = %s, want "1" or "2"; %s`, KeyFormat, safetensors.Quote(f), newer)
+	case f != "1" && f != "2" && f != "3":
+		return fmt.Errorf(`%s = %s, want "1", "2" or "3"; %s`, KeyFormat, safetensors.Quote(f),
+			newer)
 	default:
 		r.Format = int(f[0] - '0')
 	}
@@ -309,7 +310,7 @@ func (r *Reader) read(b []byte) error {
 	return nil
 }
 
-// Floats reads data of a tensor of floats into the memory of some.
+// Floats reads data of a tensor into the memory of some of its elements.
 func (r *Reader) Floats(to []byte, dtype string) error {
 	for chunk := range slices.Chunk(to, ChunkSize) {
 		if err := r.read(chunk); err != nil {
@@ -324,15 +325,20 @@ func (r *Reader) Floats(to []byte, dtype string) error {
 
 // Count reads the data of a count.
 func (r *Reader) Count() (uint64, error) {
+	n, err := r.Number()
+	if n > math.MaxInt64 {
+		return 0, fmt.Errorf("%d, want a number of at least 0", int64(n))
+	}
+	return n, err
+}
+
+// Number reads the data of a number of 64 bits.
+func (r *Reader) Number() (uint64, error) {
 	var b [8]byte
 	if err := r.read(b[:]); err != nil {
 		return 0, err
 	}
-	n := binary.LittleEndian.Uint64(b[:])
-	if n > math.MaxInt64 {
-		return 0, fmt.Errorf("%d, want a number of at least 0", int64(n))
-	}
-	return n, nil
+	return binary.LittleEndian.Uint64(b[:]), nil
 }
 
 // Skip reads so many bytes of the data of a tensor only to add them to the checksum.

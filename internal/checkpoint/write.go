@@ -73,27 +73,37 @@ func Encode(info *Info, data []Data) ([]byte, error) {
 	return EncodeHead(metadata, data)
 }
 
-// format returns 2 where the file has metadata of the user, averages of some tensors only, tensors
-// of float64, or an EpsUncorrected.
+// format returns 3 where the file has anything of 16 or 8 bits, and otherwise 2 where it has
+// metadata of the user, averages of some tensors only, tensors of float64, or an EpsUncorrected.
 func format(info *Info, data []Data) int {
+	format := 1
 	for i := range info.Groups {
 		if info.Groups[i].Config.EpsUncorrected {
-			return 2
+			format = 2
 		}
 	}
 	var count [Pieces]int
 	for i := range data {
-		if p, _, ok := ParseKey(data[i].Name); ok {
+		p, _, ok := ParseKey(data[i].Name)
+		if ok {
 			count[p]++
 		}
-		if data[i].DType == Float64s {
-			return 2
+		switch data[i].DType {
+		case Int64s:
+			if ok && p == Key {
+				return 3
+			}
+		case Float32s:
+		case Float64s:
+			format = 2
+		default:
+			return 3
 		}
 	}
 	if len(info.Metadata) > 0 || count[EMA] > 0 && count[EMA] < count[Step] {
-		return 2
+		format = 2
 	}
-	return 1
+	return format
 }
 
 // EncodeHead returns the beginning of any safetensors file of data. It sets From and To of data.
