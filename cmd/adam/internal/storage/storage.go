@@ -40,7 +40,8 @@ type Report struct {
 }
 
 // Convert reads a checkpoint and writes it with another storage. What has fewer bits then is
-// rounded stochastically, by the words of the tensor's last step. Tensors of float64 stay as they are.
+// rounded stochastically, by the words of the tensor's last step. Tensors of float64 stay as they
+// are.
 //
 // Everything is checked before anything is written. An error wraps [adam.ErrCheckpoint] if the
 // checkpoint is bad, [ErrStorage] if it cannot be stored so, or it is the writer's.
