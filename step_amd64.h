@@ -141,31 +141,41 @@ tail:                        \
 	VMOVAP    U, K1, V       \
 	ST(V, AT(R9, o))
 
-#define MOMENTS(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
-	LDMUL(AT(SI, o), S, G)   \
-	VL2(LD, o)               \
-	LDMUL(AT(R8, o), B2, V)  \
+// The formulas; from is where the old value lies. G is the gradient, which FIRSTMOMENT uses up.
+#define SECONDMOMENT(LDMUL, from, v) \
+	LDMUL(from, B2, v)       \
 	VMULP     C2, G, U       \
 	VMULP     G, U, U        \
-	VADDP     U, V, V        \
-	VPTESTM   LIVE, V, K1    \
-	VMOVAP.Z  V, K1, V       \
-	ST(V, AT(R8, o))         \
-	VMAX(LD, ST, o)          \
-	VSQRTP    V, r           \
-	LDMUL(AT(DX, o), B1, m)  \
+	VADDP     U, v, v        \
+	VPTESTM   LIVE, v, K1    \
+	VMOVAP.Z  v, K1, v
+
+#define FIRSTMOMENT(LDMUL, from, m) \
+	LDMUL(from, B1, m)       \
 	VMULP     C1, G, G       \
 	VADDP     G, m, m        \
 	VPTESTM   LIVE, m, K2    \
-	VMOVAP.Z  m, K2, m       \
-	ST(m, AT(DX, o))
+	VMOVAP.Z  m, K2, m
 
-#define PARAMETERS(LDMUL, ST, o, r, m) \
+#define PARAMETER(LDMUL, from, r, m, p) \
 	VADDP     EPS, r, r      \
 	VDIVP     r, m, r        \
 	VMULP     ALPHA, r, r    \
-	LDMUL(AT(DI, o), KAPPA, G) \
-	VSUBP     r, G, G        \
+	LDMUL(from, KAPPA, p)    \
+	VSUBP     r, p, p
+
+#define MOMENTS(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
+	LDMUL(AT(SI, o), S, G)   \
+	VL2(LD, o)               \
+	SECONDMOMENT(LDMUL, AT(R8, o), V) \
+	ST(V, AT(R8, o))         \
+	VMAX(LD, ST, o)          \
+	VSQRTP    V, r           \
+	FIRSTMOMENT(LDMUL, AT(DX, o), m) \
+	ST(m, AT(DX, o))
+
+#define PARAMETERS(LDMUL, ST, o, r, m) \
+	PARAMETER(LDMUL, AT(DI, o), r, m, G) \
 	ST(G, AT(DI, o))
 
 // A vector, and the last elements of a slice under the mask K3.

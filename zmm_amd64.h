@@ -25,3 +25,44 @@
 #define ASK(base) \
 	AHEAD(base, 0)           \
 	AHEAD(base, 64)
+
+// The registers of fused_amd64.h: constants, the place of the words, and scratch.
+#define MUL1   Z26
+#define MUL2   Z27
+#define KEY    Z28 // k1
+#define PLACE  Z29
+#define LOW    Z30 // 0xffff
+#define HIGH   Z31 // 0xffff0000
+#define QUIET1 Z15 // 0x7fc00000
+#define QUIET2 Z14 // 0xffc00000
+#define HALF   Z13 // 0x8000
+#define NEAR   Z12 // from the words of one vector to those of the other
+#define FAR    Z17 // from turn to turn
+#define W      Z7
+#define NEXTW  Z8
+#define T      Z9
+#define NEXTT  Z10
+#define NEXTV  Z11
+
+// A block of 64 elements are two pairs of vectors, or four vectors whose codes fill one.
+#define PAIRS(PAIR)  PAIR(0) PAIR(1)
+#define GROUPS(MEET) GROUP(MEET, 0)
+#define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) // vectors behind the first
+
+// Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural
+// order, and of pairs that MERGE has made.
+DATA natural<>+0(SB)/8, $0x0d0905010c080400
+DATA natural<>+8(SB)/8, $0x0f0b07030e0a0602
+GLOBL natural<>(SB), RODATA|NOPTR, $16
+DATA paired<>+0(SB)/8, $0x0d0c090805040100
+DATA paired<>+8(SB)/8, $0x0f0e0b0a07060302
+GLOBL paired<>(SB), RODATA|NOPTR, $16
+
+// FOLD leaves the maxima of even and of odd lanes in the first two of Z0.
+#define FOLD \
+	VSHUFI64X2 $0x4e, Z0, Z0, Z1 \
+	VPMAXUD Z1, Z0, Z0       \
+	VSHUFI64X2 $0xb1, Z0, Z0, Z1 \
+	VPMAXUD Z1, Z0, Z0       \
+	VPSHUFD $0x4e, Z0, Z1    \
+	VPMAXUD Z1, Z0, Z0
