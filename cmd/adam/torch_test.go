@@ -275,7 +275,8 @@ func write16(t *testing.T, path string, moments adam.Moments) {
 	}
 	o, err := adam.New(adam.Options{SaveParams: true},
 		adam.Group{Config: adam.Default(), Storage: s(adam.SplitMaster), Params16: []adam.Param16{
-			{Name: "large", Value: value, Grad: make([]float32, n)}, {Name: "split", BF16: halves}}},
+			{Name: "large", Value: value, Grad: make([]float32, n)},
+			{Name: "split", BF16: halves}}},
 		adam.Group{Config: adam.Default(), Storage: s(adam.NoMaster), Params16: []adam.Param16{
 			{Name: "alone", BF16: append([]adam.BF16(nil), halves...)}}})
 	if err != nil {
@@ -373,7 +374,8 @@ func TestConvertStorage(t *testing.T) {
 		"AMSGrad has no maximum of 8 bits":  {"-moments", "q8", path, out},
 		"SaveParams (" + path + ")":         {"-params", "split", path, out},
 		`no tensor "split"`:                 {"-moments", "bf16", "-names", names, path, out},
-		"names.missing":                     {"-moments", "bf16", "-names", names + ".missing", path, out},
+		"names.missing": {"-moments", "bf16", "-names", names + ".missing", path,
+			out},
 	} {
 		if _, err := output(convertCommand, args...); err == nil ||
 			!strings.Contains(err.Error(), want) {
