@@ -26,7 +26,6 @@ import (
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/plots"
-	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
@@ -38,7 +37,7 @@ type options struct {
 	seed                                        uint64
 	sample                                      int
 	temperature                                 float64
-	data, plot, storage                         string
+	data, plot                                  string
 }
 
 func main() {
@@ -59,7 +58,6 @@ func main() {
 		"of the sample: 1 draws from the network's probabilities, 0 takes the likeliest character")
 	flag.StringVar(&o.data, "data", "",
 		"text `file` in UTF-8 (default: the Opticks in the folder that go env GOROOT names)")
-	flag.StringVar(&o.storage, "storage", "float32", storage.Usage)
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 2000")
 	command.Run("language", func() error {
@@ -97,8 +95,8 @@ func run(o options) error {
 		o.layers, o.width, len(t.net.Memory.Values), text.Held, len(text.IDs)-text.Held,
 		len(text.Alphabet))
 	fmt.Printf(
-		"AdamW, batches of %d sequences of %d, learning rate %g with warm-up and cosine, seed %d, %s\n",
-		o.batch, o.context, o.lr, o.seed, o.storage)
+		"AdamW, batches of %d sequences of %d, learning rate %g with warm-up and cosine, seed %d\n",
+		o.batch, o.context, o.lr, o.seed)
 	count := func(n int) float64 {
 		return newNgram(n, len(text.Alphabet), text.IDs[:text.Held]).bits(text.IDs, text.Held)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/layers"
-	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
@@ -19,8 +18,8 @@ type trainer struct {
 	options
 	text            transformer.Text
 	net             *transformer.Network
-	m, v            []float32 // moments of all parameters, which opt steps, if they are float32
-	opt             *storage.Tensors
+	m, v            []float32 // moments of all parameters, which opt steps
+	opt             *adam.Optimizer
 	rate            schedule.Schedule
 	inputs, targets []int // the sequences of a step, one after the other
 
@@ -30,19 +29,11 @@ type trainer struct {
 func newTrainer(t transformer.Text, o options) (*trainer, error) {
 	net := transformer.New(transformer.Size{Alphabet: len(t.Alphabet), Context: o.context,
 		Width: o.width, Heads: o.heads, Layers: o.layers}, o.seed, o.batch)
-	form, err := storage.Named(o.storage)
+	opt, err := adam.New(adam.Options{MaxNorm: transformer.MaxNorm}, net.Groups()...)
 	if err != nil {
 		return nil, err
 	}
-	options := adam.Options{MaxNorm: transformer.MaxNorm, Seed: o.seed}
-	opt, err := storage.New(form, options, net.Groups())
-	if err != nil {
-		return nil, err
-	}
-	var m, v []float32
-	if form == storage.Forms[0] {
-		m, v = flattenMoments(opt.Optimizer, net.Memory)
-	}
+	m, v := flattenMoments(opt, net.Memory)
 	return &trainer{
 		options: o,
 		text:    t,
