@@ -172,3 +172,55 @@ func expectedOf(c combination, s *State16, i int, p, m, v, x float32) [4]expecte
 	}
 	return e
 }
+
+// Over thousands of steps rounding adds noise to the moments and no bias, also while the second one
+// falls to a hundredth, where it would be stuck if it were rounded to nearest. The seeds are fixed.
+func TestMomentsOfManySteps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("millions of elements")
+	}
+	const n, steps = 4096, 4000
+	c := DefaultW()
+	for moments, most := range map[Moments][2]float64{
+		BF16Moments: {0.01, 0.06}, // noise of m and v where gradients stay as large as they are
+		Q8Moments:   {0.1, 0.25},
+	} {
+		r := rand.New(rand.NewPCG(1, 2))
+		p := Param16{Name: "w", Value: make([]float32, n), Grad: make([]float32, n)}
+		s, plain := NewState16(p, Storage{Moments: moments}, 1, c), NewState(n, c)
+		value := make([]float32, n)
+		stage := func(size float64) (noise [2]float64) {
+			for range steps {
+				for i := range p.Grad {
+					p.Grad[i] = float32(size * r.NormFloat64())
+				}
+				require.NoError(t, s.Step(p, c))
+				require.NoError(t, plain.Step(value, p.Grad, c))
+			}
+			m, v := make([]float32, n), make([]float32, n)
+			require.NoError(t, s.Float32(m, v))
+			var means, squares [2]float64
+			for i := range n {
+				// m has the size 1/√19 of the gradients
+				for k, off := range [2]float64{
+					(float64(m[i]) - float64(plain.M[i])) * math.Sqrt(19) / size,
+					float64(v[i])/float64(plain.V[i]) - 1,
+				} {
+					means[k] += off / n
+					squares[k] += off * off / n
+				}
+			}
+			for k, name := range []string{"m", "v"} {
+				noise[k] = math.Sqrt(squares[k])
+				require.Less(t, math.Abs(means[k]), 6*noise[k]/math.Sqrt(n), "mean of %s", name)
+			}
+			t.Logf("%v, gradients of %v: noise of m and v %.4f, means %.5f", moments, size, noise,
+				means)
+			return noise
+		}
+		for k, noise := range stage(1) {
+			require.Less(t, noise, most[k])
+		}
+		stage(0.1)
+	}
+}
