@@ -2,10 +2,16 @@ package torchstate_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/internal/checkpoint"
+	"github.com/fusedadam/adam/internal/python"
 	"github.com/fusedadam/adam/torchstate"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,6 +84,50 @@ func TestToTorch16(t *testing.T) {
 	_, err = torchstate.FromTorch(&b, bytes.NewReader(b.Bytes()), nil)
 	require.ErrorIs(t, err, torchstate.ErrState)
 	require.ErrorContains(t, err, "want F32 or F64: save it as .float()")
+}
+
+// Torch takes moments of bfloat16 as they are. Beside a parameter of float32 they become that, with
+// the same values.
+func TestTorch16(t *testing.T) {
+	folder := t.TempDir()
+	file := saved16(t, adam.BF16Moments, adam.Options{SaveParams: true})
+	var b bytes.Buffer
+	_, err := torchstate.ToTorch(&b, bytes.NewReader(file))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "halves.in"), b.Bytes(), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "save_load.py"), []byte(pythonLines(t)),
+		0o600))
+	out := python.Run(t, strings.NewReader(""), "testdata/torch_train.py", "halves", folder)
+	var got map[string][2]json.RawMessage
+	require.NoError(t, json.Unmarshal(out, &got))
+	require.Len(t, got, 8)
+	for key, data := range pieces(t, b.Bytes()) {
+		if strings.HasSuffix(key, ".step") {
+			continue
+		}
+		var bits []int32
+		require.Contains(t, got, key)
+		require.NoError(t, json.Unmarshal(got[key][1], &bits))
+		half := strings.HasPrefix(data, "BF16")
+		data = strings.TrimPrefix(strings.TrimPrefix(data, "BF16"), "F32")
+		dtype := `"torch.float32"`
+		if strings.Contains(key, ".0") {
+			dtype = `"torch.bfloat16"`
+		}
+		assert.Equal(t, dtype, string(got[key][0]), key)
+		for i, x := range bits {
+			var want uint32
+			switch {
+			case !half:
+				want = binary.LittleEndian.Uint32([]byte(data[4*i:]))
+			case strings.Contains(key, ".0"):
+				want = uint32(int32(int16(binary.LittleEndian.Uint16([]byte(data[2*i:])))))
+			default:
+				want = uint32(binary.LittleEndian.Uint16([]byte(data[2*i:]))) << 16
+			}
+			require.Equal(t, want, uint32(x), "%s[%d]", key, i)
+		}
+	}
 }
 
 // Moments of 8 bits are not torch's, and neither are their pieces in a file of torch's.
