@@ -109,7 +109,74 @@ func encodeQ8Blocks(m8, v8 []int8, mScale, vScale []uint8, m, v []float32, w wor
 	}
 }
 
-func (c *coeffs) stepFused(fusion, *operands16, int) bool { return false }
+// stepFused makes a fused step of n elements if the kernel in use has one.
+func (c *coeffs) stepFused(f fusion, a *operands16, n int) bool {
+	switch active {
+	case avx512:
+		return c.fusedAVX512(f, a, n)
+	case avx512vl:
+		return c.fusedAVX512VL(f, a, n)
+	case avx2:
+		return c.fusedAVX2(f, a, n)
+	}
+	return false
+}
+
+func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
+	switch f {
+	case fusedSplit:
+		fusedSplitAVX2(a, n, c)
+	case fusedBF16:
+		fusedBF16AVX2(a, n, c)
+	case fusedMoments:
+		fusedMomentsAVX2(a, n, c)
+	case fusedGradient:
+		fusedGradientAVX2(a, n, c)
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *coeffs) fusedAVX512(f fusion, a *operands16, n int) bool {
+	switch f {
+	case fusedSplit:
+		fusedSplitAVX512(a, n, c)
+	case fusedBF16:
+		fusedBF16AVX512(a, n, c)
+	case fusedMoments:
+		fusedMomentsAVX512(a, n, c)
+	case fusedSplitQ8:
+		fusedSplitQ8AVX512(a, n, c)
+	case fusedQ8:
+		fusedQ8AVX512(a, n, c)
+	case fusedGradient:
+		fusedGradientAVX512(a, n, c)
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *coeffs) fusedAVX512VL(f fusion, a *operands16, n int) bool {
+	switch f {
+	case fusedSplit:
+		fusedSplitAVX512VL(a, n, c)
+	case fusedBF16:
+		fusedBF16AVX512VL(a, n, c)
+	case fusedMoments:
+		fusedMomentsAVX512VL(a, n, c)
+	case fusedSplitQ8:
+		fusedSplitQ8AVX512VL(a, n, c)
+	case fusedQ8:
+		fusedQ8AVX512VL(a, n, c)
+	case fusedGradient:
+		fusedGradientAVX512VL(a, n, c)
+	default:
+		return false
+	}
+	return true
+}
 
 // The codecs in AVX-512, for n elements, a multiple of block16. VCVTPH2PS and VCVTPS2PH of 512 bits
 // are AVX512F, not F16C. The instructions of AVX512-BF16 would flush subnormals.
@@ -140,3 +207,43 @@ func decodeQ8AVX512(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 
 //go:noescape
 func encodeQ8AVX512(m8, v8 *int8, mScale, vScale *uint8, m, v *float32, n int, next, k1 uint32)
+
+// The fused steps in AVX-512, of n elements, a multiple of block16 and not 0.
+
+//go:noescape
+func fusedSplitAVX512(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedBF16AVX512(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedMomentsAVX512(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedSplitQ8AVX512(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedQ8AVX512(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedGradientAVX512(a *operands16, n int, c *coeffs)
+
+// The same on vectors of 256 bits.
+
+//go:noescape
+func fusedSplitAVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedBF16AVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedMomentsAVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedSplitQ8AVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedQ8AVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedGradientAVX512VL(a *operands16, n int, c *coeffs)
