@@ -147,8 +147,8 @@ TEXT ·encodeF16AVX512(SB), NOSPLIT, $8-24
 	VMOVAPS b, t             \
 	VPERMT2W c, Z17, t       \
 	VMOVUPS t, (o/2)(R9)     \
-	VPADDD  HALF, b, b       \
-	VPADDD  HALF, c, c       \
+	VPADDD  Z18, b, b       \
+	VPADDD  Z18, c, c       \
 	VPERMT2W c, Z16, b       \
 	VMOVUPS b, (o/2)(DI)
 #define ENCODESPLIT \
@@ -165,7 +165,7 @@ TEXT ·encodeSplitAVX512(SB), NOSPLIT, $0-32
 	MOVQ s+16(FP), SI
 	MOVQ n+24(FP), CX
 	QUIETS
-	CONSTANT(0x8000, HALF)
+	CONSTANT(0x8000, Z18)
 	HALVES(UPPER, Z16)
 	HALVES(LOWER, Z17)
 	EACH(ENCODESPLIT)

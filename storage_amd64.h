@@ -35,8 +35,13 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 //	w = ((w ^ w>>15) + KEY)·MUL2
 //	w = w ^ w>>16
 //
-// PLACE is (i mod 8192)·wordStep + k0.
+// PLACE is (i mod 8192)·wordStep + k0. WORD0 leaves out the last line; t is w>>16 then, the upper
+// half of the word.
 #define WORD(place, w, t) \
+	WORD0(place, w, t)       \
+	VPXORD  t, w, w
+
+#define WORD0(place, w, t) \
 	VPSRLD  $16, place, w    \
 	VPXORD  place, w, w      \
 	VPMULLD MUL1, w, w       \
@@ -44,8 +49,7 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPXORD  t, w, w          \
 	VPADDD  KEY, w, w        \
 	VPMULLD MUL2, w, w       \
-	VPSRLD  $16, w, t        \
-	VPXORD  t, w, w
+	VPSRLD  $16, w, t
 
 // WORDS prepares WORD, with PLACE for the elements from the first on, each stride-th.
 #define WORDS(next, k1, stride) \
@@ -68,10 +72,12 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 
 // Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
 // and second moments in float32 are at R14 and AX. BASEM and BASEV are L of codec_generic.go, and
-// the base of the second moments for codes from -128 on.
+// the base of the second moments for codes from -128 on, to encode it with its sign changed.
 
 #define BASEM NEXTW
 #define BASEV NEXTT
+#define VALUE ROOT
+#define ZERO  NEXTROOT
 
 DATA sign<>(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $4
@@ -125,33 +131,31 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 
 // LARGEST adds the vector at k to the maxima in G and V.
 #define LARGEST(k) \
-	VMOVDQU32 (k*4*LANES)(R14), U \
-	VPANDD.BCST value<>(SB), U, U \
+	VPANDD  (k*4*LANES)(R14), VALUE, U \
 	VPMAXUD U, G, G          \
 	VPMAXUD (k*4*LANES)(AX), V, V
 
 // CODES makes the codes of the vector at k:
 //
 //	m = (bits(|m| + L) - bits(L) + word mod 2^20) >> 20, negative where m is
-//	v = (bits(v) - BASEV + word>>12) >> 20
+//	v = (bits(v) + BASEV + word>>12) >> 20
 //
 // and moves PLACE by step.
 #define CODES(k, step, m, v) \
-	WORD(PLACE, W, T)        \
+	WORD0(PLACE, W, T)       \
 	VPADDD  step, PLACE, PLACE \
+	VPXORD  T, W, T          \
+	VPSRLD  $12, T, W        \
+	VPANDD.BCST low20<>(SB), T, T \
 	VMOVUPS (k*4*LANES)(R14), G \
-	VPANDD.BCST value<>(SB), G, m \
+	VPANDD  VALUE, G, m      \
 	VADDPS  BASEM, m, m      \
-	VPSUBD  BASEM, m, m      \
-	VPANDD.BCST low20<>(SB), W, T \
+	VPSUBD  BASEM, T, T      \
 	VPADDD  T, m, m          \
 	VPSRLD  $20, m, m        \
 	VPMOVD2M G, K1           \
-	VPXORD  T, T, T          \
-	VPSUBD  m, T, K1, m      \
-	VMOVUPS (k*4*LANES)(AX), v \
-	VPSUBD  BASEV, v, v      \
-	VPSRLD  $12, W, W        \
+	VPSUBD  m, ZERO, K1, m   \
+	VPADDD  (k*4*LANES)(AX), BASEV, v \
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
@@ -176,8 +180,9 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 // of two of dwords; order is of its codes. A scale is the largest exponent, or the least there is.
 // A block that is not finite, or negative where it may not be, has the codes 1.
 #define ENCODE(MEET, order, finiteM, finiteV) \
-	VMOVDQU32 (R14), U       \
-	VPANDD.BCST value<>(SB), U, U \
+	VPBROADCASTD value<>(SB), VALUE \
+	VPXORD  ZERO, ZERO, ZERO \
+	VPANDD  (R14), VALUE, U  \
 	VPMAXUD.BCST leastM<>(SB), U, G \
 	VMOVDQU32 (AX), V        \
 	VPMAXUD.BCST leastV<>(SB), V, V \
@@ -197,6 +202,7 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	LEAL    -119(R11*8), R11 \
 	SHLL    $20, CX          \
 	SHLL    $20, R11         \
+	NEGL    R11              \
 	VPBROADCASTD CX, BASEM   \
 	VPBROADCASTD R11, BASEV  \
 	VPMOVZXBD order<>(SB), NEXTV \
