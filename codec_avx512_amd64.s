@@ -264,7 +264,7 @@ TEXT ·encodeQ8AVX512(SB), NOSPLIT, $8-64
 	JGE  done
 	PCALIGN $64
 loop:
-	ENCODE(PACK, natural, finiteM, finiteV)
+	ENCODE(PACK, natural, NONE, NONE, finiteM, finiteV)
 	ADDQ $256, R14
 	ADDQ $256, AX
 	ADDQ $64, BX

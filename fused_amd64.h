@@ -112,32 +112,33 @@ loop:                        \
 // SPLIT makes the parameters of a split master.
 //
 //	upper half hi - lo>>15, lower half lo    hi = (p + 0x8000)>>16, lo = p
-#define SPLIT \
-	VMOVDQU32 (R9)(BX*2), T  \
-	VMOVDQU32 (DI)(BX*2), W  \
+#define SPLIT(o, q, nextq) \
+	VMOVDQU32 (o)(R9)(BX*2), T  \
+	VMOVDQU32 (o)(DI)(BX*2), W  \
 	VPSRLW  $15, T, V        \
 	VPSUBW  V, W, W          \
 	VPSLLD  $16, W, V        \
 	MERGE(LOW, T, V)         \
 	VPSRLD  $16, T, NEXTV    \
 	MERGE(HIGH, W, NEXTV)    \
-	PARAMETER(LOADMUL, V, R, V) \
-	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTV) \
+	PARAMETER(LOADMUL, V, q, V) \
+	PARAMETER(LOADMUL, NEXTV, nextq, NEXTV) \
 	CANONICAL(V)             \
 	CANONICAL(NEXTV)         \
 	VPSLLD  $16, NEXTV, T    \
 	MERGE(LOW, V, T)         \
-	VMOVUPS T, (R9)(BX*2)    \
+	VMOVUPS T, (o)(R9)(BX*2)    \
 	VPADDD.BCST half<>(SB), V, V \
 	VPADDD.BCST half<>(SB), NEXTV, NEXTV \
 	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (DI)(BX*2)
+	VMOVUPS V, (o)(DI)(BX*2)
 
 DATA step<>(SB)/4, $const_wordStep
 GLOBL step<>(SB), RODATA|NOPTR, $4
 DATA half<>(SB)/4, $0x8000
 GLOBL half<>(SB), RODATA|NOPTR, $4
 
+#define TWOSPLIT SPLIT(0, R, NEXTR)
 #define ONESPLIT(o) \
 	ASK16(SI)                \
 	ASK16(R8)                \
@@ -152,7 +153,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
 	CANONICALS               \
-	EACHTURN(ONESPLIT, QUOTIENTS, SPLIT)
+	EACHTURN(ONESPLIT, QUOTIENTS, TWOSPLIT)
 
 // Parameters and moments share the lower halves of their words.
 #define ONEBF16(o) \
@@ -210,11 +211,12 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	VPERMT2W NEXTV, PICK, V  \
 	VMOVUPS V, (o)(DX)(BX*2)
 
-#define TWO32 \
-	PARAMETER(LOADMUL, AT(DI, 0), R, G) \
-	STORE(G, AT(DI, 0))      \
-	PARAMETER(LOADMUL, AT(DI, SIZE*LANES), NEXTR, G) \
-	STORE(G, AT(DI, SIZE*LANES))
+#define FLOATS(o, q, nextq) \
+	PARAMETER(LOADMUL, AT(DI, o), q, G) \
+	STORE(G, AT(DI, o))      \
+	PARAMETER(LOADMUL, AT(DI, (o+SIZE*LANES)), nextq, G) \
+	STORE(G, AT(DI, (o+SIZE*LANES)))
+#define TWO32 FLOATS(0, R, NEXTR)
 
 #define FUSED_MOMENTS \
 	LOAD_FUSED(operands16_p, operands16_grad, operands16_m16, operands16_v16) \
@@ -260,50 +262,56 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	ANDQ $~63, R14           \
 	LEAQ 256(R14), AX
 
-#define EACHBLOCK(PAIR, MEET, order) \
+#define EACHBLOCK(PAIR, MEET, order, FINISH) \
 	PCALIGN $64              \
 loop:                        \
 	BASES                    \
+	MOVQ ·ahead(SB), CX      \
+	LEAQ (CX)(BX*2), CX      \
 	PAIRS(PAIR)              \
-	SUBQ $64, BX             \
-	ENCODE(MEET, order, finiteM, finiteV) \
+	ENCODE(MEET, order, READYQ8, FINISH, finiteM, finiteV) \
 	ADDQ $64, BX             \
 	CMPQ BX, R10             \
 	JLT  loop
 
-// MOMENTS8 makes the k-th moments of the block, with the gradient in G and the codes, which have to
-// be moved by shift, in v and m.
-#define MOMENTS8(shift, code8, code, k, v, r, m) \
-	FROMCODEV(shift, code8, v) \
-	SECONDMOMENT(LOADMUL, v, v, K1) \
-	VMOVAP.Z v, K1, v        \
-	VMOVUPS v, ((k)*4*LANES)(AX) \
-	VSQRTP  v, r             \
-	FROMCODEM(shift, code, m) \
-	FIRSTMOMENT(LOADMUL, m, m) \
-	VMOVUPS m, ((k)*4*LANES)(R14)
+// MOMENTS8 makes the k-th moments of the block, with the gradient in G, of codes that have to be
+// moved by shift.
+#define MOMENTS8(shift, codeV, codeM, k) \
+	FROMCODEV(shift, codeV, V) \
+	SECONDMOMENT(LOADMUL, V, V, K1) \
+	VMOVAP.Z V, K1, V        \
+	VMOVUPS V, ((k)*4*LANES)(AX) \
+	FROMCODEM(shift, codeM, M) \
+	FIRSTMOMENT(LOADMUL, M, M) \
+	VMOVUPS M, ((k)*4*LANES)(R14)
+
+// READYQ8 makes the quotients of the k-th pair.
+#define READYQ8(k) \
+	VSQRTP  ((k)*8*LANES)(AX), ROOT \
+	VSQRTP  ((k)*8*LANES+4*LANES)(AX), NEXTROOT \
+	VMOVUPS ((k)*8*LANES)(R14), V \
+	VMOVUPS ((k)*8*LANES+4*LANES)(R14), U \
+	QUOTIENT(ROOT, V, ROOT)  \
+	QUOTIENT(NEXTROOT, U, NEXTROOT)
 
 #define PAIRSPLITQ8(k) \
-	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
-	ASK16(SI)                \
-	ASK16(DI)                \
-	ASK16(R9)                \
-	VPMOVSXBW (DX)(BX*1), W  \
-	VPMOVSXBW (R8)(BX*1), T  \
-	EVEN(SI, 0, G)           \
+	PREFETCHT0 ((k)*4*LANES)(SI)(CX*1)   \
+	PREFETCHT0 ((k)*4*LANES)(DI)(CX*1)   \
+	PREFETCHT0 ((k)*4*LANES)(R9)(CX*1)   \
+	VPMOVSXBW ((k)*2*LANES)(DX)(BX*1), W \
+	VPMOVSXBW ((k)*2*LANES)(R8)(BX*1), T \
+	EVEN(SI, (k)*4*LANES, G) \
 	VMULP   S, G, G          \
-	VPSLLD  $16, T, NEXTV    \
-	VPSLLD  $16, W, NEXTM    \
-	MOMENTS8(4, NEXTV, NEXTM, 2*k, V, ROOT, M) \
-	ODD(SI, 0, G)            \
+	VPSLLD  $16, T, V        \
+	VPSLLD  $16, W, NEXTV    \
+	MOMENTS8(4, V, NEXTV, 2*k) \
+	ODD(SI, (k)*4*LANES, G)  \
 	VMULP   S, G, G          \
 	VPANDD  HIGH, T, T       \
 	VPANDD  HIGH, W, W       \
-	MOMENTS8(4, T, W, 2*k+1, NEXTV, NEXTROOT, NEXTM) \
-	QUOTIENTS                \
-	SPLIT                    \
-	ADDQ $(2*LANES), BX
+	MOMENTS8(4, T, W, 2*k+1)
+
+#define FINISHSPLITQ8(k) SPLIT((k)*4*LANES, ROOT, NEXTROOT)
 
 #define FUSED_SPLITQ8 \
 	LOAD_FUSEDQ8(operands16_hi, operands16_grad16) \
@@ -311,26 +319,23 @@ loop:                        \
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
 	CANONICALS               \
-	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired)
+	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired, FINISHSPLITQ8)
 
-#define VECTORQ8(o, k, v, r, m) \
-	VPMOVSXBD o(R8)(BX*1), T \
-	VPMOVSXBD o(DX)(BX*1), W \
-	LOADMUL(AT(SI, SIZE*o), S, G) \
-	MOMENTS8(20, T, W, k, v, r, m)
+#define VECTORQ8(k) \
+	VPMOVSXBD ((k)*LANES)(R8)(BX*1), T \
+	VPMOVSXBD ((k)*LANES)(DX)(BX*1), W \
+	LOADMUL(AT(SI, ((k)*4*LANES)), S, G) \
+	MOMENTS8(20, T, W, k)
 
 #define PAIRQ8(k) \
-	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
-	ASK32(SI)                \
-	ASK32(DI)                \
-	VECTORQ8(0, 2*k, V, ROOT, M) \
-	VECTORQ8(LANES, 2*k+1, NEXTV, NEXTROOT, NEXTM) \
-	QUOTIENTS                \
-	TWO32                    \
-	ADDQ $(2*LANES), BX
+	PREFETCHT0 ((k)*8*LANES)(SI)(CX*2) \
+	PREFETCHT0 ((k)*8*LANES)(DI)(CX*2) \
+	VECTORQ8(2*k)            \
+	VECTORQ8(2*k+1)
+
+#define FINISHQ8(k) FLOATS((k)*8*LANES, ROOT, NEXTROOT)
 
 #define FUSED_Q8 \
 	LOAD_FUSEDQ8(operands16_p, operands16_grad) \
 	WORDS_FUSED(1, LANES, LANES) \
-	EACHBLOCK(PAIRQ8, PACK, natural)
+	EACHBLOCK(PAIRQ8, PACK, natural, FINISHQ8)

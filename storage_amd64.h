@@ -76,8 +76,6 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 
 #define BASEM NEXTW
 #define BASEV NEXTT
-#define VALUE ROOT
-#define ZERO  NEXTROOT
 
 DATA sign<>(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $4
@@ -131,7 +129,7 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 
 // LARGEST adds the vector at k to the maxima in G and V.
 #define LARGEST(k) \
-	VPANDD  (k*4*LANES)(R14), VALUE, U \
+	VPANDD  (k*4*LANES)(R14), T, U \
 	VPMAXUD U, G, G          \
 	VPMAXUD (k*4*LANES)(AX), V, V
 
@@ -147,42 +145,49 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPXORD  T, W, T          \
 	VPSRLD  $12, T, W        \
 	VPANDD.BCST low20<>(SB), T, T \
-	VMOVUPS (k*4*LANES)(R14), G \
-	VPANDD  VALUE, G, m      \
-	VADDPS  BASEM, m, m      \
 	VPSUBD  BASEM, T, T      \
+	VMOVUPS ((k)*4*LANES)(R14), G \
+	VPANDD.BCST value<>(SB), G, m \
+	VADDPS  BASEM, m, m      \
 	VPADDD  T, m, m          \
 	VPSRLD  $20, m, m        \
 	VPMOVD2M G, K1           \
-	VPSUBD  m, ZERO, K1, m   \
-	VPADDD  (k*4*LANES)(AX), BASEV, v \
+	VPXORD  T, T, T          \
+	VPSUBD  m, T, K1, m      \
+	VPADDD  ((k)*4*LANES)(AX), BASEV, v \
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
-// GROUP encodes the four vectors from 4·k on. The second moments are clamped by packing.
-#define GROUP(MEET, k) \
-	CODES((4*k), NEAR, R, M) \
-	CODES((4*k+1), FAR, NEXTR, NEXTM) \
+// GROUP encodes the four vectors from 4·k on, two pairs. The second moments are clamped by packing.
+#define GROUP(MEET, order, READY, FINISH, k) \
+	READY(2*k)               \
+	CODES(4*k, NEAR, R, M)   \
+	CODES(4*k+1, FAR, NEXTR, NEXTM) \
 	MEET(NEXTR, R)           \
 	MEET(NEXTM, M)           \
-	CODES((4*k+2), NEAR, NEXTR, NEXTM) \
-	CODES((4*k+3), FAR, V, U) \
+	FINISH(2*k)              \
+	READY(2*k+1)             \
+	CODES(4*k+2, NEAR, NEXTR, NEXTM) \
+	CODES(4*k+3, FAR, V, U)  \
 	MEET(V, NEXTR)           \
 	MEET(U, NEXTM)           \
 	VPACKSSWB NEXTR, R, R    \
 	VPACKSSWB NEXTM, M, M    \
-	VPERMD  R, NEXTV, R      \
-	VPERMD  M, NEXTV, M      \
+	VPMOVZXBD order<>(SB), T \
+	VPERMD  R, T, R          \
+	VPERMD  M, T, M          \
 	VMOVUPS R, (k*4*LANES)(DX)(BX*1) \
-	VMOVUPS M, (k*4*LANES)(R8)(BX*1)
+	VMOVUPS M, (k*4*LANES)(R8)(BX*1) \
+	FINISH(2*k+1)
 
 // ENCODE encodes a block, and moves the scales' pointers behind it. MEET makes one vector of words
-// of two of dwords; order is of its codes. A scale is the largest exponent, or the least there is.
+// of two of dwords; order is of its codes. READY and FINISH are what a fused step does for a pair
+// meanwhile, or NONE: R, M, NEXTR and NEXTM are not theirs. A scale is the largest exponent, or the least there is.
 // A block that is not finite, or negative where it may not be, has the codes 1.
-#define ENCODE(MEET, order, finiteM, finiteV) \
-	VPBROADCASTD value<>(SB), VALUE \
-	VPXORD  ZERO, ZERO, ZERO \
-	VPANDD  (R14), VALUE, U  \
+#define NONE(k)
+#define ENCODE(MEET, order, READY, FINISH, finiteM, finiteV) \
+	VPBROADCASTD value<>(SB), T \
+	VPANDD  (R14), T, U      \
 	VPMAXUD.BCST leastM<>(SB), U, G \
 	VMOVDQU32 (AX), V        \
 	VPMAXUD.BCST leastV<>(SB), V, V \
@@ -205,8 +210,7 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	NEGL    R11              \
 	VPBROADCASTD CX, BASEM   \
 	VPBROADCASTD R11, BASEV  \
-	VPMOVZXBD order<>(SB), NEXTV \
-	GROUPS(MEET)             \
+	GROUPS(MEET, order, READY, FINISH) \
 	CMPB    (R12), $255      \
 	JNE     finiteM          \
 	ONES(DX)                 \

@@ -50,7 +50,7 @@
 
 // A block of 64 elements are two pairs of vectors, or four vectors whose codes fill one.
 #define PAIRS(PAIR)  PAIR(0) PAIR(1)
-#define GROUPS(MEET) GROUP(MEET, 0)
+#define GROUPS(MEET, order, READY, FINISH) GROUP(MEET, order, READY, FINISH, 0)
 #define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) // vectors behind the first
 
 // Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural
