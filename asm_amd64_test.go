@@ -48,7 +48,7 @@ var needs = func() map[string][2]string {
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
 		"JEQ JNE JMP ADDQ SUBQ SHLL SHRL SHRQ DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR MOVB " +
-		"MOVBLZX CMOVLEQ LEAL ANDQ NEGL") {
+		"MOVBLZX CMOVLEQ CMOVQEQ LEAL ANDQ NEGL") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m

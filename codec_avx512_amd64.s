@@ -210,13 +210,15 @@ TEXT ·roundBF16AVX512(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
+#define VAT(k) ((k)*4*LANES)(AX)
+
 #define FROMQ8(k) \
 	VPMOVSXBD (k*LANES)(DX)(BX*1), G \
-	FROMCODEM(20, G, M)      \
+	FROMCODEM(20, G, BASEM, M)      \
 	VMOVUPS M, (k*4*LANES)(R14) \
 	VPMOVSXBD (k*LANES)(R8)(BX*1), V \
-	FROMCODEV(20, V, V)      \
-	VMOVUPS V, (k*4*LANES)(AX)
+	FROMCODEV(20, V, BASEV, V)      \
+	VMOVUPS V, VAT(k)
 
 // func decodeQ8AVX512(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 TEXT ·decodeQ8AVX512(SB), NOSPLIT, $8-56
@@ -233,7 +235,8 @@ TEXT ·decodeQ8AVX512(SB), NOSPLIT, $8-56
 	JGE  done
 	PCALIGN $64
 loop:
-	BASES
+	XORL CX, CX
+	BASES(VPBROADCASTD, BASEM, BASEV)
 	FROMQ8(0)
 	OTHERS(FROMQ8)
 	ADDQ $1, R12
@@ -264,7 +267,7 @@ TEXT ·encodeQ8AVX512(SB), NOSPLIT, $8-64
 	JGE  done
 	PCALIGN $64
 loop:
-	ENCODE(PACK, natural, NONE, NONE, finiteM, finiteV)
+	ENCODE(PACK, natural, finiteM, finiteV)
 	ADDQ $256, R14
 	ADDQ $256, AX
 	ADDQ $64, BX

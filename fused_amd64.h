@@ -250,68 +250,91 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	LOAD_FUSED(operands16_p, operands16_grad16, operands16_m, operands16_v) \
 	EACHTURN(ONEGRADIENT, QUOTIENTS, TWO32)
 
-// Moments of 8 bits go through float32 on the stack, from where ENCODE takes them: first moments at
-// R14, second ones at AX.
+// Moments of 8 bits go through float32 on the stack: the first ones at R14, the second ones behind
+// them, and the bases of their codes. A turn makes a block, pair by pair: the quotients, the codes
+// of the moments, the moments of the next block in their place, the parameters. The last block is
+// its own next one, to no effect.
+//
+//	AX index of the next block
+
+#define VAT(k)    (256+(k)*4*LANES)(R14)
+#define OLDBASEM  512(R14)
+#define OLDBASEV  516(R14)
 
 #define LOAD_FUSEDQ8(p, grad) \
 	LOAD_FUSED(p, grad, operands16_m8, operands16_v8) \
 	MOVQ operands16_mScale(CX), R12 \
 	MOVQ operands16_vScale(CX), R13 \
-	LEAQ moments-584(SP), R14 \
+	LEAQ moments-592(SP), R14 \
 	ADDQ $63, R14            \
 	ANDQ $~63, R14           \
-	LEAQ 256(R14), AX
+	XORL AX, AX
 
 #define EACHBLOCK(PAIR, MEET, order, FINISH) \
+	XORL CX, CX              \
+	BASES(MOVL, OLDBASEM, OLDBASEV) \
+	MOVQ ·ahead(SB), CX      \
+	PAIRS(PAIR)              \
 	PCALIGN $64              \
 loop:                        \
-	BASES                    \
+	SCALES                   \
+	LEAQ 64(BX), AX          \
+	CMPQ AX, R10             \
+	CMOVQEQ BX, AX           \
+	MOVQ AX, CX              \
+	SUBQ BX, CX              \
+	SHRQ $6, CX              \
+	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
 	LEAQ (CX)(BX*2), CX      \
-	PAIRS(PAIR)              \
-	ENCODE(MEET, order, READYQ8, FINISH, finiteM, finiteV) \
+	GROUPS(MEET, order, READYQ8, FINISH) \
+	FINITE(finiteM, finiteV) \
 	ADDQ $64, BX             \
 	CMPQ BX, R10             \
 	JLT  loop
 
-// MOMENTS8 makes the k-th moments of the block, with the gradient in G, of codes that have to be
-// moved by shift.
+// MOMENTS8 makes the k-th moments of the next block, with the gradient in G, of codes that have to
+// be moved by shift.
 #define MOMENTS8(shift, codeV, codeM, k) \
-	FROMCODEV(shift, codeV, V) \
+	VPBROADCASTD OLDBASEV, NEXTM \
+	FROMCODEV(shift, codeV, NEXTM, V) \
 	SECONDMOMENT(LOADMUL, V, V, K1) \
 	VMOVAP.Z V, K1, V        \
-	VMOVUPS V, ((k)*4*LANES)(AX) \
-	FROMCODEM(shift, codeM, M) \
-	FIRSTMOMENT(LOADMUL, M, M) \
-	VMOVUPS M, ((k)*4*LANES)(R14)
+	VMOVUPS V, VAT(k)        \
+	VPBROADCASTD OLDBASEM, NEXTR \
+	FROMCODEM(shift, codeM, NEXTR, NEXTM) \
+	FIRSTMOMENT(LOADMUL, NEXTM, NEXTM) \
+	VMOVUPS NEXTM, ((k)*4*LANES)(R14)
 
 // READYQ8 makes the quotients of the k-th pair.
 #define READYQ8(k) \
-	VSQRTP  ((k)*8*LANES)(AX), ROOT \
-	VSQRTP  ((k)*8*LANES+4*LANES)(AX), NEXTROOT \
+	VSQRTP  VAT(2*(k)), ROOT \
+	VSQRTP  VAT(2*(k)+1), NEXTROOT \
 	VMOVUPS ((k)*8*LANES)(R14), V \
 	VMOVUPS ((k)*8*LANES+4*LANES)(R14), U \
 	QUOTIENT(ROOT, V, ROOT)  \
 	QUOTIENT(NEXTROOT, U, NEXTROOT)
 
 #define PAIRSPLITQ8(k) \
-	PREFETCHT0 ((k)*4*LANES)(SI)(CX*1)   \
-	PREFETCHT0 ((k)*4*LANES)(DI)(CX*1)   \
-	PREFETCHT0 ((k)*4*LANES)(R9)(CX*1)   \
-	VPMOVSXBW ((k)*2*LANES)(DX)(BX*1), W \
-	VPMOVSXBW ((k)*2*LANES)(R8)(BX*1), T \
-	EVEN(SI, (k)*4*LANES, G) \
+	PREFETCHT0 ((k)*4*LANES)(SI)(CX*1) \
+	PREFETCHT0 ((k)*4*LANES)(DI)(CX*1) \
+	PREFETCHT0 ((k)*4*LANES)(R9)(CX*1) \
+	VPMOVSXBW ((k)*2*LANES)(DX)(AX*1), W \
+	VPMOVSXBW ((k)*2*LANES)(R8)(AX*1), T \
+	VPSLLD  $16, ((k)*4*LANES)(SI)(AX*2), G \
 	VMULP   S, G, G          \
 	VPSLLD  $16, T, V        \
 	VPSLLD  $16, W, NEXTV    \
-	MOMENTS8(4, V, NEXTV, 2*k) \
-	ODD(SI, (k)*4*LANES, G)  \
+	MOMENTS8(4, V, NEXTV, 2*(k)) \
+	VPANDD  ((k)*4*LANES)(SI)(AX*2), HIGH, G \
 	VMULP   S, G, G          \
 	VPANDD  HIGH, T, T       \
 	VPANDD  HIGH, W, W       \
-	MOMENTS8(4, T, W, 2*k+1)
+	MOMENTS8(4, T, W, 2*(k)+1)
 
-#define FINISHSPLITQ8(k) SPLIT((k)*4*LANES, ROOT, NEXTROOT)
+#define FINISHSPLITQ8(k) \
+	PAIRSPLITQ8(k)           \
+	SPLIT(((k)*4*LANES), ROOT, NEXTROOT)
 
 #define FUSED_SPLITQ8 \
 	LOAD_FUSEDQ8(operands16_hi, operands16_grad16) \
@@ -322,18 +345,20 @@ loop:                        \
 	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired, FINISHSPLITQ8)
 
 #define VECTORQ8(k) \
-	VPMOVSXBD ((k)*LANES)(R8)(BX*1), T \
-	VPMOVSXBD ((k)*LANES)(DX)(BX*1), W \
-	LOADMUL(AT(SI, ((k)*4*LANES)), S, G) \
+	VPMOVSXBD ((k)*LANES)(R8)(AX*1), T \
+	VPMOVSXBD ((k)*LANES)(DX)(AX*1), W \
+	LOADMUL(((k)*4*LANES)(SI)(AX*4), S, G) \
 	MOMENTS8(20, T, W, k)
 
 #define PAIRQ8(k) \
 	PREFETCHT0 ((k)*8*LANES)(SI)(CX*2) \
 	PREFETCHT0 ((k)*8*LANES)(DI)(CX*2) \
-	VECTORQ8(2*k)            \
-	VECTORQ8(2*k+1)
+	VECTORQ8(2*(k))          \
+	VECTORQ8(2*(k)+1)
 
-#define FINISHQ8(k) FLOATS((k)*8*LANES, ROOT, NEXTROOT)
+#define FINISHQ8(k) \
+	PAIRQ8(k)                \
+	FLOATS(((k)*8*LANES), ROOT, NEXTROOT)
 
 #define FUSED_Q8 \
 	LOAD_FUSEDQ8(operands16_p, operands16_grad) \

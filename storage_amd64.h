@@ -71,7 +71,7 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPADDD  T, d, d
 
 // Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
-// and second moments in float32 are at R14 and AX. BASEM and BASEV are L of codec_generic.go, and
+// and second moments in float32 are at R14 and where VAT says. BASEM and BASEV are L of codec_generic.go, and
 // the base of the second moments for codes from -128 on, to encode it with its sign changed.
 
 #define BASEM NEXTW
@@ -89,49 +89,49 @@ DATA leastV<>(SB)/4, $(32<<23)
 GLOBL leastV<>(SB), RODATA|NOPTR, $4
 DATA mostV<>(SB)/4, $(255<<23)
 GLOBL mostV<>(SB), RODATA|NOPTR, $4
-DATA poisonM<>(SB)/4, $0x7fc00000
+DATA poisonM<>(SB)/4, $0x7fc
 GLOBL poisonM<>(SB), RODATA|NOPTR, $4
-DATA poisonV<>(SB)/4, $(2043<<20)
+DATA poisonV<>(SB)/4, $2043
 GLOBL poisonV<>(SB), RODATA|NOPTR, $4
-DATA newV<>(SB)/4, $(8<<20)
+DATA newV<>(SB)/4, $8
 GLOBL newV<>(SB), RODATA|NOPTR, $4
 
-// BASES are those of the scales of the block.
-#define BASES \
-	MOVBLZX (R12), CX        \
-	LEAL -118(CX*8), R11     \
-	SHLL $20, R11            \
+// BASES puts those of the scales at index CX to m and v.
+#define BASES(PUT, m, v) \
+	MOVBLZX (R13)(CX*1), R11 \
+	MOVBLZX (R12)(CX*1), CX  \
 	CMPL CX, $255            \
-	CMOVLEQ poisonM<>(SB), R11 \
-	VPBROADCASTD R11, BASEM  \
-	MOVBLZX (R13), CX        \
-	LEAL -119(CX*8), R11     \
-	SHLL $20, R11            \
-	CMPL CX, $255            \
+	LEAL -118(CX*8), CX      \
+	CMOVLEQ poisonM<>(SB), CX \
+	SHLL $20, CX             \
+	PUT  CX, m               \
+	CMPL R11, $255           \
+	LEAL -119(R11*8), R11    \
 	CMOVLEQ poisonV<>(SB), R11 \
-	CMPL CX, $0              \
+	CMPL R11, $-119          \
 	CMOVLEQ newV<>(SB), R11  \
-	VPBROADCASTD R11, BASEV
+	SHLL $20, R11            \
+	PUT  R11, v
 
 // FROMCODEM decodes codes that VPSLLD has to move by shift:
 //
 //	m = (bits(|code|·2^20 + L) - L) with the sign of code
-#define FROMCODEM(shift, code, m) \
+#define FROMCODEM(shift, code, base, m) \
 	VPABSD  code, m          \
 	VPSLLD  $shift, m, m     \
-	VPADDD  BASEM, m, m      \
-	VSUBPS  BASEM, m, m      \
+	VPADDD  base, m, m       \
+	VSUBPS  base, m, m       \
 	VPTERNLOGD.BCST $0xf8, sign<>(SB), code, m
 
-#define FROMCODEV(shift, code, v) \
+#define FROMCODEV(shift, code, base, v) \
 	VPSLLD  $shift, code, v  \
-	VPADDD  BASEV, v, v
+	VPADDD  base, v, v
 
 // LARGEST adds the vector at k to the maxima in G and V.
 #define LARGEST(k) \
 	VPANDD  (k*4*LANES)(R14), T, U \
 	VPMAXUD U, G, G          \
-	VPMAXUD (k*4*LANES)(AX), V, V
+	VPMAXUD VAT(k), V, V
 
 // CODES makes the codes of the vector at k:
 //
@@ -154,11 +154,12 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPMOVD2M G, K1           \
 	VPXORD  T, T, T          \
 	VPSUBD  m, T, K1, m      \
-	VPADDD  ((k)*4*LANES)(AX), BASEV, v \
+	VPADDD  VAT(k), BASEV, v \
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
-// GROUP encodes the four vectors from 4·k on, two pairs. The second moments are clamped by packing.
+// GROUP encodes the four vectors from 4·k on, two pairs. READY and FINISH are what a fused step does
+// for a pair before and behind its codes, or NONE: R and M are not theirs, nor the BASES. The second moments are clamped by packing.
 #define GROUP(MEET, order, READY, FINISH, k) \
 	READY(2*k)               \
 	CODES(4*k, NEAR, R, M)   \
@@ -180,16 +181,21 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VMOVUPS M, (k*4*LANES)(R8)(BX*1) \
 	FINISH(2*k+1)
 
-// ENCODE encodes a block, and moves the scales' pointers behind it. MEET makes one vector of words
-// of two of dwords; order is of its codes. READY and FINISH are what a fused step does for a pair
-// meanwhile, or NONE: R, M, NEXTR and NEXTM are not theirs. A scale is the largest exponent, or the least there is.
-// A block that is not finite, or negative where it may not be, has the codes 1.
+// ENCODE encodes a block. MEET makes one vector of words of two of dwords; order is of its codes. A
+// scale is the largest exponent, or the least there is. A block that is not finite, or negative
+// where it may not be, has the codes 1.
 #define NONE(k)
-#define ENCODE(MEET, order, READY, FINISH, finiteM, finiteV) \
+#define ENCODE(MEET, order, finiteM, finiteV) \
+	SCALES                   \
+	GROUPS(MEET, order, NONE, NONE) \
+	FINITE(finiteM, finiteV)
+
+// SCALES stores the scales of a block.
+#define SCALES \
 	VPBROADCASTD value<>(SB), T \
 	VPANDD  (R14), T, U      \
 	VPMAXUD.BCST leastM<>(SB), U, G \
-	VMOVDQU32 (AX), V        \
+	VMOVDQU32 VAT(0), V      \
 	VPMAXUD.BCST leastV<>(SB), V, V \
 	OTHERS(LARGEST)          \
 	VPMINUD.BCST mostV<>(SB), V, V \
@@ -209,8 +215,10 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	SHLL    $20, R11         \
 	NEGL    R11              \
 	VPBROADCASTD CX, BASEM   \
-	VPBROADCASTD R11, BASEV  \
-	GROUPS(MEET, order, READY, FINISH) \
+	VPBROADCASTD R11, BASEV
+
+// FINITE makes the codes 1 where the scales ask for it, and moves their pointers on.
+#define FINITE(finiteM, finiteV) \
 	CMPB    (R12), $255      \
 	JNE     finiteM          \
 	ONES(DX)                 \
