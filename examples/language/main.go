@@ -40,7 +40,7 @@ type options struct {
 	temperature                                 float64
 	data, plot                                  string
 	storage                                     storage.Kind
-	record                                      string
+	record, time                                string
 }
 
 func main() {
@@ -64,6 +64,8 @@ func main() {
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
 	flag.TextVar(&o.storage, "storage", storage.Kinds[0], storage.Usage)
 	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
+	flag.StringVar(&o.time, "time", "",
+		"do not train: time steps of the optimizer with each storage, and add a record to this `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 2000")
 	command.Run("language", func() error {
 		if *quick {
@@ -89,6 +91,9 @@ func run(o options) error {
 	if text.Held <= o.context {
 		return fmt.Errorf("%d characters to train on are too few for -context %d", text.Held,
 			o.context)
+	}
+	if o.time != "" {
+		return timeSteps(text, o)
 	}
 	t, err := newTrainer(text, o)
 	if err != nil {
@@ -185,6 +190,25 @@ func drawLosses(path string, losses, held plotter.XYs, fivegram float64) error {
 		plots.Curve{Name: "held out", XY: held},
 		plots.Curve{Name: "5-gram, held out",
 			XY: plotter.XYs{{X: 0, Y: fivegram}, {X: last, Y: fivegram}}})
+}
+
+// timeSteps adds the record of the times of steps with each storage to a file.
+func timeSteps(text transformer.Text, o options) error {
+	return storage.Time("language", o.time, func(k storage.Kind) (storage.Clock, error) {
+		o.storage = k
+		t, err := newTrainer(text, o)
+		if err != nil {
+			return storage.Clock{}, err
+		}
+		return storage.Clock{
+			Step: func() (time.Duration, error) {
+				before := t.adamTime
+				_, err := t.step()
+				return t.adamTime - before, err
+			},
+			Close: t.opt.Close,
+		}, nil
+	})
 }
 
 // writeRecord adds the record of a run to a file.

@@ -40,19 +40,6 @@ func Means(x []float64, parts int) []float64 {
 // Parts is the number of parts in Run.Training.
 const Parts = 40
 
-// Timing is the record of the times of steps, in microseconds, each the least of many. The storages
-// took turns.
-type Timing struct {
-	Example    string             `json:"example"`
-	Parameters int                `json:"parameters"`
-	Workers    int                `json:"workers"`
-	CPU        string             `json:"cpu"`
-	Kernel     string             `json:"kernel"`
-	Date       string             `json:"date"`
-	Steps      int                `json:"steps"`
-	Micros     map[string]float64 `json:"micros"`
-}
-
 // Append adds a record to a file, as a line of JSON.
 func Append(path string, record any) error {
 	line, err := json.Marshal(record)
