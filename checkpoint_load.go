@@ -328,7 +328,7 @@ func (t tensor) dtype(p checkpoint.Piece) string {
 	return t.data(p).DType
 }
 
-const changeStorage = `: "adam convert" changes the storage of a checkpoint`
+const changeStorage = `: "adam convert" changes how a checkpoint stores moments and parameters`
 
 // match checks that the file has what this optimizer wants, and only then makes room.
 func (l *loader) match() error {

@@ -5,7 +5,7 @@
 #include "float32_amd64.h"
 #include "zmm_amd64.h"
 #include "step_amd64.h"
-#include "fused_amd64.h"
+#include "storage_amd64.h"
 
 // The codecs on 512 bits, for whole blocks of 64 elements.
 //

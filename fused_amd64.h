@@ -1,231 +1,321 @@
-// Storage of 16 and 8 bits in AVX-512, for vectors of 512 and of 256 bits: what the codecs and the
-// fused steps share. The file that includes this one has included zmm_amd64.h or ymm_amd64.h, and
-// step_amd64.h.
-
-DATA iota<>+0(SB)/8, $0x0000000100000000
-DATA iota<>+8(SB)/8, $0x0000000300000002
-DATA iota<>+16(SB)/8, $0x0000000500000004
-DATA iota<>+24(SB)/8, $0x0000000700000006
-DATA iota<>+32(SB)/8, $0x0000000900000008
-DATA iota<>+40(SB)/8, $0x0000000b0000000a
-DATA iota<>+48(SB)/8, $0x0000000d0000000c
-DATA iota<>+56(SB)/8, $0x0000000f0000000e
-GLOBL iota<>(SB), RODATA|NOPTR, $64
-
-// CONSTANT sets all lanes of d.
-#define CONSTANT(value, d) \
-	MOVL $value, R11         \
-	VPBROADCASTD R11, d
-
-// QUIET makes each NaN ±0x7fc00000.
-#define QUIET(d) \
-	VPMINSD QUIET1, d, d     \
-	VPMINUD QUIET2, d, d
-
-#define QUIETS \
-	CONSTANT(0x7fc00000, QUIET1) \
-	CONSTANT(0xffc00000, QUIET2)
-
-// MERGE adds to d, which has zeros there, what mask covers of from.
-#define MERGE(mask, from, d) VPTERNLOGD $0xf8, mask, from, d
-
-// A word, see words.go:
+// The fused steps in AVX-512, for vectors of 512 and of 256 bits. Each makes n elements, a multiple
+// of 64 and not 0, two vectors a turn: the moments of both, then their words and what is stored of
+// the moments, which needs no divider, then the parameters. Where no stream is of float32 one
+// vector has the even elements and one the odd ones. Otherwise one follows the other.
 //
-//	w = (PLACE ^ PLACE>>16)·MUL1
-//	w = ((w ^ w>>15) + KEY)·MUL2
-//	w = w ^ w>>16
-//
-// PLACE is (i mod 8192)·wordStep + k0.
-#define WORD(place, w, t) \
-	VPSRLD  $16, place, w    \
-	VPXORD  place, w, w      \
-	VPMULLD MUL1, w, w       \
-	VPSRLD  $15, w, t        \
-	VPXORD  t, w, w          \
-	VPADDD  KEY, w, w        \
-	VPMULLD MUL2, w, w       \
-	VPSRLD  $16, w, t        \
-	VPXORD  t, w, w
+//	DI p or hi   R9 lo   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
+//	BX index of the elements at hand   CX prefetch   R11 scratch
 
-// WORDS prepares WORD, with PLACE for the elements from the first on, each stride-th.
-#define WORDS(next, k1, stride) \
-	CONSTANT(const_wordMul1, MUL1) \
-	CONSTANT(const_wordMul2, MUL2) \
-	CONSTANT((const_wordStep*stride&0xffffffff), PLACE) \
-	VPMULLD iota<>(SB), PLACE, PLACE \
-	VPBROADCASTD next, T     \
-	VPADDD  T, PLACE, PLACE  \
-	VPBROADCASTD k1, KEY
+#define LOAD_FUSED(p, grad, m, v) \
+	MOVQ a+0(FP), CX         \
+	MOVQ n+8(FP), R10        \
+	MOVQ c+16(FP), AX        \
+	MOVQ p(CX), DI           \
+	MOVQ grad(CX), SI        \
+	MOVQ m(CX), DX           \
+	MOVQ v(CX), R8           \
+	SCALARS                  \
+	XORL BX, BX
 
-// HALVES are indices for VPERMT2W, of the words of two vectors with the places UPPER or LOWER.
-#define UPPER 0x00030001
-#define LOWER 0x00020000
-#define HALVES(places, d) \
-	CONSTANT(0x00040004, d)  \
-	VPMULLD iota<>(SB), d, d \
-	CONSTANT(places, T)      \
-	VPADDD  T, d, d
+#define WORDS_FUSED(stride, near, far) \
+	WORDS(operands16_next(CX), operands16_k1(CX), stride) \
+	CONSTANT((const_wordStep*near&0xffffffff), NEAR) \
+	CONSTANT((const_wordStep*far&0xffffffff), FAR)
 
-// Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
-// and second moments in float32 are at R14 and AX. BASEM and BASEV are L of codec_generic.go, and
-// the base of the second moments for codes from -128 on.
+#define HALVES_FUSED \
+	CONSTANT(0xffff, LOW)    \
+	CONSTANT(0xffff0000, HIGH)
 
-#define BASEM NEXTW
-#define BASEV NEXTT
+// EACHTURN makes BODY of two vectors a turn.
+#define EACHTURN(BODY) \
+	MOVQ ·ahead(SB), CX      \
+	PCALIGN $64              \
+loop:                        \
+	BODY                     \
+	ADDQ $(2*LANES), BX      \
+	ADDQ $(4*LANES), CX      \
+	CMPQ BX, R10             \
+	JLT  loop
 
-DATA sign<>(SB)/4, $0x80000000
-GLOBL sign<>(SB), RODATA|NOPTR, $4
-DATA value<>(SB)/4, $0x7fffffff // all bits but the sign
-GLOBL value<>(SB), RODATA|NOPTR, $4
-DATA low20<>(SB)/4, $0xfffff
-GLOBL low20<>(SB), RODATA|NOPTR, $4
-DATA leastM<>(SB)/4, $(16<<23)
-GLOBL leastM<>(SB), RODATA|NOPTR, $4
-DATA leastV<>(SB)/4, $(32<<23)
-GLOBL leastV<>(SB), RODATA|NOPTR, $4
-DATA mostV<>(SB)/4, $(255<<23)
-GLOBL mostV<>(SB), RODATA|NOPTR, $4
-DATA poisonM<>(SB)/4, $0x7fc00000
-GLOBL poisonM<>(SB), RODATA|NOPTR, $4
-DATA poisonV<>(SB)/4, $(2043<<20)
-GLOBL poisonV<>(SB), RODATA|NOPTR, $4
-DATA newV<>(SB)/4, $(8<<20)
-GLOBL newV<>(SB), RODATA|NOPTR, $4
+// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many elements ahead.
+#define ASK16(base) PREFETCHT0 (base)(CX*1)
+#define ASK32(base) PREFETCHT0 (base)(CX*2)
 
-// BASES are those of the scales of the block.
-#define BASES \
-	MOVBLZX (R12), CX        \
-	LEAL -118(CX*8), R11     \
-	SHLL $20, R11            \
-	CMPL CX, $255            \
-	CMOVLEQ poisonM<>(SB), R11 \
-	VPBROADCASTD R11, BASEM  \
-	MOVBLZX (R13), CX        \
-	LEAL -119(CX*8), R11     \
-	SHLL $20, R11            \
-	CMPL CX, $255            \
-	CMOVLEQ poisonV<>(SB), R11 \
-	CMPL CX, $0              \
-	CMOVLEQ newV<>(SB), R11  \
-	VPBROADCASTD R11, BASEV
+// The bfloat16 at BX: the even and the odd ones, or the first and the second LANES.
+#define EVEN(base, d)   VPSLLD $16, (base)(BX*2), d
+#define ODD(base, d)    VPANDD (base)(BX*2), HIGH, d
+#define FIRST(base, d)  VPMOVZXWD (base)(BX*2), d \
+	VPSLLD $16, d, d
+#define SECOND(base, d) VPMOVZXWD (2*LANES)(base)(BX*2), d \
+	VPSLLD $16, d, d
 
-// FROMCODEM decodes codes that VPSLLD has to move by shift:
-//
-//	m = (bits(|code|·2^20 + L) - L) with the sign of code
-#define FROMCODEM(shift, code, m) \
-	VPABSD  code, m          \
-	VPSLLD  $shift, m, m     \
-	VPADDD  BASEM, m, m      \
-	VSUBPS  BASEM, m, m      \
-	VPTERNLOGD.BCST $0xf8, sign<>(SB), code, m
+// UPPERS makes even the upper halves of both.
+#define UPPERS(odd, even) \
+	VPSRLD $16, even, even   \
+	MERGE(HIGH, odd, even)
 
-#define FROMCODEV(shift, code, v) \
-	VPSLLD  $shift, code, v  \
-	VPADDD  BASEV, v, v
-
-// LARGEST adds the vector at k to the maxima in G and V.
-#define LARGEST(k) \
-	VMOVDQU32 (k*4*LANES)(R14), U \
-	VPANDD.BCST value<>(SB), U, U \
-	VPMAXUD U, G, G          \
-	VPMAXUD (k*4*LANES)(AX), V, V
-
-// CODES makes the codes of the vector at k:
-//
-//	m = (bits(|m| + L) - bits(L) + word mod 2^20) >> 20, negative where m is
-//	v = (bits(v) - BASEV + word>>12) >> 20
-//
-// and moves PLACE by step.
-#define CODES(k, step, m, v) \
+// TWOWORDS makes the words of a turn.
+#define TWOWORDS \
 	WORD(PLACE, W, T)        \
-	VPADDD  step, PLACE, PLACE \
-	VMOVUPS (k*4*LANES)(R14), G \
-	VPANDD.BCST value<>(SB), G, m \
-	VADDPS  BASEM, m, m      \
-	VPSUBD  BASEM, m, m      \
-	VPANDD.BCST low20<>(SB), W, T \
-	VPADDD  T, m, m          \
-	VPSRLD  $20, m, m        \
-	VPMOVD2M G, K1           \
-	VPXORD  T, T, T          \
-	VPSUBD  m, T, K1, m      \
-	VMOVUPS (k*4*LANES)(AX), v \
-	VPSUBD  BASEV, v, v      \
-	VPSRLD  $12, W, W        \
-	VPADDD  W, v, v          \
-	VPSRAD  $20, v, v
+	VPADDD  NEAR, PLACE, PLACE \
+	WORD(PLACE, NEXTW, NEXTT) \
+	VPADDD  FAR, PLACE, PLACE
 
-// GROUP encodes the four vectors from 4·k on. The second moments are clamped by packing.
-#define GROUP(MEET, k) \
-	CODES((4*k), NEAR, R, M) \
-	CODES((4*k+1), FAR, NEXTR, NEXTM) \
-	MEET(NEXTR, R)           \
-	MEET(NEXTM, M)           \
-	CODES((4*k+2), NEAR, NEXTR, NEXTM) \
-	CODES((4*k+3), FAR, V, U) \
-	MEET(V, NEXTR)           \
-	MEET(U, NEXTM)           \
-	VPACKSSWB NEXTR, R, R    \
-	VPACKSSWB NEXTM, M, M    \
-	VPERMD  R, NEXTV, R      \
-	VPERMD  M, NEXTV, M      \
-	VMOVUPS R, (k*4*LANES)(DX)(BX*1) \
-	VMOVUPS M, (k*4*LANES)(R8)(BX*1)
+// MOMENTS16 makes bfloat16 moments with a bfloat16 gradient.
+#define MOMENTS16(DECODE, v, r, m) \
+	DECODE(SI, G)            \
+	VMULP   S, G, G          \
+	DECODE(R8, v)            \
+	SECONDMOMENT(LOADMUL, v, v) \
+	VSQRTP  v, r             \
+	DECODE(DX, m)            \
+	FIRSTMOMENT(LOADMUL, m, m)
 
-// ENCODE encodes a block, and moves the scales' pointers behind it. MEET makes one vector of words
-// of two of dwords; order is of its codes. A scale is the largest exponent, or the least there is.
-// A block that is not finite, or negative where it may not be, has the codes 1.
-#define ENCODE(MEET, order, finiteM, finiteV) \
-	VMOVDQU32 (R14), U       \
-	VPANDD.BCST value<>(SB), U, U \
-	VPMAXUD.BCST leastM<>(SB), U, G \
-	VMOVDQU32 (AX), V        \
-	VPMAXUD.BCST leastV<>(SB), V, V \
-	OTHERS(LARGEST)          \
-	VPMINUD.BCST mostV<>(SB), V, V \
-	VPUNPCKLDQ V, G, U       \
-	VPUNPCKHDQ V, G, G       \
-	VPMAXUD U, G, G          \
-	FOLD                     \
-	VMOVQ   X0, R11          \
-	MOVL    R11, CX          \
-	SHRL    $23, CX          \
-	SHRQ    $55, R11         \
-	MOVB    CX, (R12)        \
-	MOVB    R11, (R13)       \
-	LEAL    -118(CX*8), CX   \
-	LEAL    -119(R11*8), R11 \
-	SHLL    $20, CX          \
-	SHLL    $20, R11         \
-	VPBROADCASTD CX, BASEM   \
-	VPBROADCASTD R11, BASEV  \
-	VPMOVZXBD order<>(SB), NEXTV \
-	GROUPS(MEET)             \
-	CMPB    (R12), $255      \
-	JNE     finiteM          \
-	ONES(DX)                 \
-finiteM:                     \
-	CMPB    (R13), $255      \
-	JNE     finiteV          \
-	ONES(R8)                 \
-finiteV:                     \
-	ADDQ    $1, R12          \
-	ADDQ    $1, R13
+// ROUND16 stores them. A NaN has zeros in its lower half, as all had that it may come from: no word
+// carries into the upper half. It leaves the lower halves of the words in W and NEXTW.
+//
+//	m = m + word mod 2^16    v = v + word>>16
+#define ROUND16 \
+	VPSRLD  $16, W, T        \
+	VPSRLD  $16, NEXTW, NEXTT \
+	VPADDD  T, V, V          \
+	VPADDD  NEXTT, NEXTV, NEXTV \
+	UPPERS(NEXTV, V)         \
+	VMOVUPS V, (R8)(BX*2)    \
+	VPANDD  LOW, W, W        \
+	VPANDD  LOW, NEXTW, NEXTW \
+	VPADDD  M, W, V          \
+	VPADDD  NEXTM, NEXTW, NEXTV \
+	UPPERS(NEXTV, V)         \
+	VMOVUPS V, (DX)(BX*2)
 
-#define ONES(codes) \
-	MOVQ $0x0101010101010101, R11 \
-	MOVQ R11, (codes)(BX*1)  \
-	MOVQ R11, 8(codes)(BX*1) \
-	MOVQ R11, 16(codes)(BX*1) \
-	MOVQ R11, 24(codes)(BX*1) \
-	MOVQ R11, 32(codes)(BX*1) \
-	MOVQ R11, 40(codes)(BX*1) \
-	MOVQ R11, 48(codes)(BX*1) \
-	MOVQ R11, 56(codes)(BX*1)
+// SPLIT makes the parameters of a split master.
+//
+//	upper half hi - lo>>15, lower half lo    hi = (p + 0x8000)>>16, lo = p
+#define SPLIT \
+	VMOVDQU32 (R9)(BX*2), T  \
+	VMOVDQU32 (DI)(BX*2), W  \
+	VPSRLW  $15, T, V        \
+	VPSUBW  V, W, W          \
+	VPSLLD  $16, W, V        \
+	MERGE(LOW, T, V)         \
+	VPSRLD  $16, T, NEXTV    \
+	MERGE(HIGH, W, NEXTV)    \
+	PARAMETER(LOADMUL, V, R, M, V) \
+	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTM, NEXTV) \
+	QUIET(V)                 \
+	QUIET(NEXTV)             \
+	VPSLLD  $16, NEXTV, T    \
+	MERGE(LOW, V, T)         \
+	VMOVUPS T, (R9)(BX*2)    \
+	VPADDD  HALF, V, V       \
+	VPADDD  HALF, NEXTV, NEXTV \
+	UPPERS(NEXTV, V)         \
+	VMOVUPS V, (DI)(BX*2)
 
-// Two ways to MEET: of neighbours in natural order within lanes of 128 bits, and of even and odd.
-#define PACK(b, a) VPACKSSDW b, a, a
-#define ALTERNATE(odd, even) \
-	VPSLLD  $16, odd, odd    \
-	MERGE(LOW, even, odd)    \
-	VMOVDQA32 odd, even
+#define TURNSPLIT \
+	ASK16(SI)                \
+	ASK16(R8)                \
+	ASK16(DX)                \
+	ASK16(DI)                \
+	ASK16(R9)                \
+	MOMENTS16(EVEN, V, R, M) \
+	MOMENTS16(ODD, NEXTV, NEXTR, NEXTM) \
+	TWOWORDS                 \
+	ROUND16                  \
+	SPLIT
+
+#define FUSED_SPLIT \
+	LOAD_FUSED(operands16_hi, operands16_grad16, operands16_m16, operands16_v16) \
+	MOVQ operands16_lo(CX), R9 \
+	WORDS_FUSED(2, 1, (2*LANES-1)) \
+	HALVES_FUSED             \
+	QUIETS                   \
+	CONSTANT(0x8000, HALF)   \
+	EACHTURN(TURNSPLIT)
+
+// Parameters and moments share the lower halves of their words.
+#define TURNBF16 \
+	ASK16(SI)                \
+	ASK16(R8)                \
+	ASK16(DX)                \
+	ASK16(DI)                \
+	MOMENTS16(EVEN, V, R, M) \
+	MOMENTS16(ODD, NEXTV, NEXTR, NEXTM) \
+	TWOWORDS                 \
+	ROUND16                  \
+	EVEN(DI, V)              \
+	ODD(DI, NEXTV)           \
+	PARAMETER(LOADMUL, V, R, M, V) \
+	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTM, NEXTV) \
+	VPADDD  W, V, V          \
+	VPADDD  NEXTW, NEXTV, NEXTV \
+	UPPERS(NEXTV, V)         \
+	VMOVUPS V, (DI)(BX*2)
+
+#define FUSED_BF16 \
+	LOAD_FUSED(operands16_hi, operands16_grad16, operands16_m16, operands16_v16) \
+	WORDS_FUSED(2, 1, (2*LANES-1)) \
+	HALVES_FUSED             \
+	EACHTURN(TURNBF16)
+
+// MOMENTS32 makes bfloat16 moments with the gradient at o.
+#define MOMENTS32(DECODE, o, v, r, m) \
+	LOADMUL(AT(SI, o), S, G) \
+	DECODE(R8, v)            \
+	SECONDMOMENT(LOADMUL, v, v) \
+	VSQRTP  v, r             \
+	DECODE(DX, m)            \
+	FIRSTMOMENT(LOADMUL, m, m)
+
+// ROUND32 stores them, as ROUND16. NaNs come from float32, too. PICK picks upper halves.
+#define PICK HALF
+#define ROUND32 \
+	QUIET(V)                 \
+	QUIET(NEXTV)             \
+	VPSRLD  $16, W, T        \
+	VPSRLD  $16, NEXTW, NEXTT \
+	VPADDD  T, V, V          \
+	VPADDD  NEXTT, NEXTV, NEXTV \
+	VPERMT2W NEXTV, PICK, V  \
+	VMOVUPS V, (R8)(BX*2)    \
+	VPMINSD QUIET1, M, V     \
+	VPMINSD QUIET1, NEXTM, NEXTV \
+	VPMINUD QUIET2, V, V     \
+	VPMINUD QUIET2, NEXTV, NEXTV \
+	VPANDD  LOW, W, W        \
+	VPANDD  LOW, NEXTW, NEXTW \
+	VPADDD  W, V, V          \
+	VPADDD  NEXTW, NEXTV, NEXTV \
+	VPERMT2W NEXTV, PICK, V  \
+	VMOVUPS V, (DX)(BX*2)
+
+#define TURNMOMENTS \
+	ASK32(SI)                \
+	ASK16(R8)                \
+	ASK16(DX)                \
+	ASK32(DI)                \
+	MOMENTS32(FIRST, 0, V, R, M) \
+	MOMENTS32(SECOND, SIZE*LANES, NEXTV, NEXTR, NEXTM) \
+	TWOWORDS                 \
+	ROUND32                  \
+	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM)
+
+#define FUSED_MOMENTS \
+	LOAD_FUSED(operands16_p, operands16_grad, operands16_m16, operands16_v16) \
+	WORDS_FUSED(1, LANES, LANES) \
+	CONSTANT(0xffff, LOW)    \
+	QUIETS                   \
+	HALVES(UPPER, PICK)      \
+	EACHTURN(TURNMOMENTS)
+
+// MOMENTSG makes float32 moments with a bfloat16 gradient.
+#define MOMENTSG(DECODE, o, r, m) \
+	DECODE(SI, G)            \
+	VMULP   S, G, G          \
+	SECONDMOMENT(LOADMUL, AT(R8, o), V) \
+	STORE(V, AT(R8, o))      \
+	VSQRTP  V, r             \
+	FIRSTMOMENT(LOADMUL, AT(DX, o), m) \
+	STORE(m, AT(DX, o))
+
+#define TURNGRADIENT \
+	ASK16(SI)                \
+	ASK32(R8)                \
+	ASK32(DX)                \
+	ASK32(DI)                \
+	MOMENTSG(FIRST, 0, R, M) \
+	MOMENTSG(SECOND, SIZE*LANES, NEXTR, NEXTM) \
+	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM)
+
+#define FUSED_GRADIENT \
+	LOAD_FUSED(operands16_p, operands16_grad16, operands16_m, operands16_v) \
+	EACHTURN(TURNGRADIENT)
+
+// Moments of 8 bits go through float32 on the stack, from where ENCODE takes them: first moments at
+// R14, second ones at AX.
+
+#define LOAD_FUSEDQ8(p, grad) \
+	LOAD_FUSED(p, grad, operands16_m8, operands16_v8) \
+	MOVQ operands16_mScale(CX), R12 \
+	MOVQ operands16_vScale(CX), R13 \
+	LEAQ moments-584(SP), R14 \
+	ADDQ $63, R14            \
+	ANDQ $~63, R14           \
+	LEAQ 256(R14), AX
+
+#define EACHBLOCK(PAIR, MEET, order) \
+	PCALIGN $64              \
+loop:                        \
+	BASES                    \
+	PAIRS(PAIR)              \
+	SUBQ $64, BX             \
+	ENCODE(MEET, order, finiteM, finiteV) \
+	ADDQ $64, BX             \
+	CMPQ BX, R10             \
+	JLT  loop
+
+// MOMENTS8 makes the k-th moments of the block, with the gradient in G and the codes, which have to
+// be moved by shift, in v and m.
+#define MOMENTS8(shift, code8, code, k, v, r, m) \
+	FROMCODEV(shift, code8, v) \
+	SECONDMOMENT(LOADMUL, v, v) \
+	VMOVUPS v, ((k)*4*LANES)(AX) \
+	VSQRTP  v, r             \
+	FROMCODEM(shift, code, m) \
+	FIRSTMOMENT(LOADMUL, m, m) \
+	VMOVUPS m, ((k)*4*LANES)(R14)
+
+#define PAIRSPLITQ8(k) \
+	MOVQ ·ahead(SB), CX      \
+	LEAQ (CX)(BX*2), CX      \
+	ASK16(SI)                \
+	ASK16(DI)                \
+	ASK16(R9)                \
+	VPMOVSXBW (DX)(BX*1), W  \
+	VPMOVSXBW (R8)(BX*1), T  \
+	EVEN(SI, G)              \
+	VMULP   S, G, G          \
+	VPSLLD  $16, T, NEXTV    \
+	VPSLLD  $16, W, NEXTM    \
+	MOMENTS8(4, NEXTV, NEXTM, 2*k, V, R, M) \
+	ODD(SI, G)               \
+	VMULP   S, G, G          \
+	VPANDD  HIGH, T, T       \
+	VPANDD  HIGH, W, W       \
+	MOMENTS8(4, T, W, 2*k+1, NEXTV, NEXTR, NEXTM) \
+	SPLIT                    \
+	ADDQ $(2*LANES), BX
+
+#define FUSED_SPLITQ8 \
+	LOAD_FUSEDQ8(operands16_hi, operands16_grad16) \
+	MOVQ operands16_lo(CX), R9 \
+	WORDS_FUSED(2, 1, (2*LANES-1)) \
+	HALVES_FUSED             \
+	QUIETS                   \
+	CONSTANT(0x8000, HALF)   \
+	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired)
+
+#define VECTORQ8(o, k, v, r, m) \
+	VPMOVSXBD o(R8)(BX*1), T \
+	VPMOVSXBD o(DX)(BX*1), W \
+	LOADMUL(AT(SI, SIZE*o), S, G) \
+	MOMENTS8(20, T, W, k, v, r, m)
+
+#define PAIRQ8(k) \
+	MOVQ ·ahead(SB), CX      \
+	LEAQ (CX)(BX*2), CX      \
+	ASK32(SI)                \
+	ASK32(DI)                \
+	VECTORQ8(0, 2*k, V, R, M) \
+	VECTORQ8(LANES, 2*k+1, NEXTV, NEXTR, NEXTM) \
+	PARAMETERS(LOADMUL, STORE, 0, R, M) \
+	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM) \
+	ADDQ $(2*LANES), BX
+
+#define FUSED_Q8 \
+	LOAD_FUSEDQ8(operands16_p, operands16_grad) \
+	WORDS_FUSED(1, LANES, LANES) \
+	EACHBLOCK(PAIRQ8, PACK, natural)

@@ -58,7 +58,7 @@ func q8Sum(m float32, scale int) float64 {
 
 // encodedM returns what the scale and the codes of a block are by definition.
 func encodedM(m []float32, w words) (uint8, []int8) {
-	scale, codes := max(exponentOf(m), minScaleM), make([]int8, len(m))
+	scale, codes := max(exponentOf(m), 16), make([]int8, len(m))
 	for i, x := range m {
 		if scale == poison {
 			codes[i] = 1
@@ -82,7 +82,7 @@ func encodedM(m []float32, w words) (uint8, []int8) {
 
 // encodedV does the same of second moments.
 func encodedV(v []float32, w words) (uint8, []int8) {
-	scale, codes := max(exponentOf(v), minScaleV), make([]int8, len(v))
+	scale, codes := max(exponentOf(v), 32), make([]int8, len(v))
 	for _, x := range v {
 		if math.Signbit(float64(x)) {
 			scale = poison
@@ -184,7 +184,7 @@ func TestDecodeQ8(t *testing.T) {
 				requireFloat(t, math.NaN(), m[i], "m, scale %d, code %d", scale, code)
 			case scale == 0 && code == 0: // never stepped
 				requireFloat(t, 0, m[i], "m, scale 0, code 0")
-			case scale >= minScaleM && scale != poison && base+max(code, -code) <= 2040:
+			case scale >= 16 && scale != poison && base+max(code, -code) <= 2040:
 				want := places[base+max(code, -code)] - places[base]
 				requireFloat(t, math.Copysign(want, float64(code)), m[i], "m, scale %d, code %d",
 					scale, code)
@@ -194,7 +194,7 @@ func TestDecodeQ8(t *testing.T) {
 				requireFloat(t, math.NaN(), v[i], "v, scale %d, code %d", scale, code)
 			case scale == 0 && code == 0:
 				requireFloat(t, 0x1p-126, v[i], "v, scale 0, code 0")
-			case scale >= minScaleV && scale != poison:
+			case scale >= 32 && scale != poison:
 				requireFloat(t, places[base+code+128], v[i], "v, scale %d, code %d", scale, code)
 				require.Greater(t, v[i], float32(0))
 			}

@@ -24,7 +24,7 @@
 // Two vectors are one cache line.
 #define ASK(base) AHEAD(base, 0)
 
-// The registers of fused_amd64.h: constants, the place of the words, and scratch.
+// The registers of storage_amd64.h: constants, the place of the words, and scratch.
 #define MUL1   Y26
 #define MUL2   Y27
 #define KEY    Y28 // k1

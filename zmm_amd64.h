@@ -26,7 +26,7 @@
 	AHEAD(base, 0)           \
 	AHEAD(base, 64)
 
-// The registers of fused_amd64.h: constants, the place of the words, and scratch.
+// The registers of storage_amd64.h: constants, the place of the words, and scratch.
 #define MUL1   Z26
 #define MUL2   Z27
 #define KEY    Z28 // k1

@@ -102,8 +102,8 @@ const DefaultBucket = 4 << 20
 // A rank has the moving average (Options.EMADecay) of its own share only: a checkpoint has all of
 // it. AMSGrad cannot be switched on after [New], but by a checkpoint that has its maximum.
 type Optimizer struct {
-	// Groups are copies of those given to [New]. Configs may change between steps, and Value and
-	// Grad may be other slices. After a step Grad is zero with Options.ZeroGrad, and otherwise of
+	// Groups are copies of those given to [New]. Configs may change between steps, and Value, BF16,
+	// F16 and gradients may be other slices. After a step Grad is zero with Options.ZeroGrad, and otherwise of
 	// no use. All ranks end a step with the same Values.
 	Groups []adam.Group
 	// Options may change between steps, all but Workers.
@@ -123,6 +123,7 @@ type Optimizer struct {
 	shards
 	leaves
 	reduction
+	copies
 	words []uint64 // to be gathered
 	text  []byte   // to be hashed
 }
@@ -161,6 +162,7 @@ func New(c Comm, o Options, groups ...adam.Group) (*Optimizer, error) {
 	}
 	z.deal(c.Rank(), c.Size(), o.Bucket)
 	z.grow(c.Rank(), c.Size(), o.Leaves)
+	z.listCopies(c.Rank())
 	z.plan()
 	z.model = z.modelHash(o)
 	if err := z.bind(true); err != nil {

@@ -227,7 +227,8 @@ func (f *file) codes(t *tensor, from, n int64) (*adam.State16, error) {
 	return s, nil
 }
 
-// floats reads elements of F32 or BF16 from a place on.
+// floats reads elements of F32 or BF16 from a place on. It makes a NaN quiet, as arithmetic does,
+// since another one may round to an infinity.
 func (f *file) floats(to []float32, t *safetensors.Tensor, from int64) error {
 	size := checkpoint.SizeOf(t.DType)
 	b := make([]byte, size*len(to))
@@ -239,6 +240,9 @@ func (f *file) floats(to []float32, t *safetensors.Tensor, from int64) error {
 			to[i] = adam.BF16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
 		} else {
 			to[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+		if to[i] != to[i] {
+			to[i] = math.Float32frombits(math.Float32bits(to[i]) | 0x7fc00000)
 		}
 	}
 	return nil

@@ -29,6 +29,9 @@ const (
 	Split   = "split"
 )
 
+// ErrStorage is wrapped by the errors of [Convert] for a checkpoint that cannot be stored so.
+var ErrStorage = errors.New("adam: no such storage of the checkpoint")
+
 // A Report says what became of a checkpoint.
 type Report struct {
 	Tensors int      // in the file
@@ -36,11 +39,12 @@ type Report struct {
 	Left    []string // keys of maxima that nothing uses and 8 bits cannot hold
 }
 
-// Convert reads a checkpoint and writes it with another storage. What has fewer bits then is rounded
-// stochastically, by the words of the tensor's last step. Tensors of float64 stay as they are.
+// Convert reads a checkpoint and writes it with another storage. What has fewer bits then is
+// rounded stochastically, by the words of the tensor's last step. Tensors of float64 stay as they
+// are.
 //
 // Everything is checked before anything is written. An error wraps [adam.ErrCheckpoint] if the
-// checkpoint is bad, or it is the writer's.
+// checkpoint is bad, [ErrStorage] if it cannot be stored so, or it is the writer's.
 func Convert(w io.Writer, r io.ReaderAt, options Options) (Report, error) {
 	f, err := read(r)
 	if err != nil {
@@ -53,14 +57,14 @@ func Convert(w io.Writer, r io.ReaderAt, options Options) (Report, error) {
 		head, err = checkpoint.Encode(&f.info, data)
 	}
 	if err != nil {
-		return Report{}, fmt.Errorf("adam: changing a checkpoint: %w", err)
+		return Report{}, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	switch err := checkpoint.Write(w, head, data); {
 	case errors.Is(err, checkpoint.ErrChanged):
 		return Report{}, fmt.Errorf("%w: the file was changed while it was read",
 			adam.ErrCheckpoint)
 	case err != nil:
-		return Report{}, fmt.Errorf("adam: changing a checkpoint: %w", err)
+		return Report{}, fmt.Errorf("adam: writing a checkpoint: %w", err)
 	}
 	return report, nil
 }
