@@ -65,7 +65,7 @@ func main() {
 		"; all but float32 are stepped beside Gorgonia's tensors, not by the adapter's Solver")
 	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
 	flag.StringVar(&o.time, "time", "",
-		"do not train: time steps of the optimizer with each storage, and add a record to this `file`")
+		"do not train: time steps of the optimizer with each storage, and add a record to `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -epochs 2 -images 10000")
 	command.Run("images", func() error {
 		if *quick {

@@ -65,7 +65,7 @@ func main() {
 	flag.TextVar(&o.storage, "storage", storage.Kinds[0], storage.Usage)
 	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
 	flag.StringVar(&o.time, "time", "",
-		"do not train: time steps of the optimizer with each storage, and add a record to this `file`")
+		"do not train: time steps of the optimizer with each storage, and add a record to `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 2000")
 	command.Run("language", func() error {
 		if *quick {

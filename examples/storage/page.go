@@ -196,8 +196,8 @@ func (t *task) clock() string {
 		return "Steps were not timed yet."
 	}
 	return fmt.Sprintf("A step of the optimizer is the least of %d, which the storages took in "+
-		"turns, on %d logical cores, kernel %s; %s.", t.timing.Steps, t.timing.Cores, t.timing.Kernel,
-		t.timing.Date)
+		"turns, on %d logical cores, kernel %s; %s.", t.timing.Steps, t.timing.Cores,
+		t.timing.Kernel, t.timing.Date)
 }
 
 // moments is the table of the hard cases.
