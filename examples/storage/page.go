@@ -83,14 +83,18 @@ func read[T any](path string) ([]T, error) {
 	return list, err
 }
 
-// complete says whether there is a run with each storage, and all have the same number of steps.
+// complete leaves out the runs with seeds that some storage lacks. It says whether there are others,
+// all with the same number of steps.
 func (t *task) complete() bool {
-	for _, k := range storage.Kinds {
-		if len(t.of(k.Name)) == 0 {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(t.runs,
+	all := t.runs
+	t.runs = slices.DeleteFunc(slices.Clone(all), func(r storage.Run) bool {
+		return slices.ContainsFunc(storage.Kinds, func(k storage.Kind) bool {
+			return !slices.ContainsFunc(all, func(other storage.Run) bool {
+				return other.Storage == k.Name && other.Seed == r.Seed
+			})
+		})
+	})
+	return len(t.runs) > 0 && !slices.ContainsFunc(t.runs,
 		func(r storage.Run) bool { return r.Steps != t.runs[0].Steps })
 }
 
@@ -110,12 +114,9 @@ func (t *task) of(name string) []storage.Run {
 // same seed.
 func (t *task) beside(name string, f func(storage.Run) float64) []float64 {
 	var list []float64
-	for _, r := range t.of(name) {
-		for _, one := range t.of(storage.Kinds[0].Name) {
-			if one.Seed == r.Seed {
-				list = append(list, f(r)-f(one))
-			}
-		}
+	one := t.of(storage.Kinds[0].Name)
+	for i, r := range t.of(name) {
+		list = append(list, f(r)-f(one[i]))
 	}
 	return list
 }
@@ -144,7 +145,7 @@ func last(r storage.Run) float64 {
 
 // table shows all runs.
 func (t *task) table() report.Table {
-	header := []string{"storage", "seeds", "bytes of the optimizer", "with parameters, gradients"}
+	header := []string{"storage", "bytes of the optimizer", "with parameters, gradients"}
 	for _, m := range measures[t.name] {
 		header = append(header, m.title, "less that of float32")
 	}
@@ -155,7 +156,7 @@ func (t *task) table() report.Table {
 		if k.Halve {
 			both = 4
 		}
-		row := []string{k.Name, fmt.Sprint(len(runs)), report.Figure(runs[0].Bytes),
+		row := []string{k.Name, report.Figure(runs[0].Bytes),
 			report.Figure(runs[0].Bytes + both)}
 		for _, m := range measures[t.name] {
 			var x []float64
@@ -163,8 +164,9 @@ func (t *task) table() report.Table {
 				x = append(x, m.of(r))
 			}
 			difference := "–"
-			if d := t.beside(k.Name, m.of); k != storage.Kinds[0] && len(d) > 0 {
-				difference = spread(d, strings.Replace(m.format, "%", "%+", 1))
+			if k != storage.Kinds[0] {
+				difference = spread(t.beside(k.Name, m.of),
+					strings.Replace(m.format, "%", "%+", 1))
 			}
 			row = append(row, spread(x, m.format), difference)
 		}
@@ -179,15 +181,11 @@ func (t *task) table() report.Table {
 
 // size says in words what was trained.
 func (t *task) size() string {
-	seeds := len(t.of(storage.Kinds[0].Name))
-	for _, k := range storage.Kinds {
-		seeds = min(seeds, len(t.of(k.Name)))
+	seeds := "1 seed"
+	if n := len(t.of(storage.Kinds[0].Name)); n > 1 {
+		seeds = fmt.Sprintf("%d seeds", n)
 	}
-	text := fmt.Sprintf("%d parameters, %d steps, 1 seed", t.runs[0].Parameters, t.runs[0].Steps)
-	if seeds > 1 {
-		text = strings.Replace(text, "1 seed", fmt.Sprintf("%d seeds", seeds), 1)
-	}
-	return text
+	return fmt.Sprintf("%d parameters, %d steps, %s", t.runs[0].Parameters, t.runs[0].Steps, seeds)
 }
 
 // clock says how steps were timed.
@@ -318,7 +316,7 @@ func mean(x []float64) float64 {
 func spread(x []float64, format string) string {
 	text := fmt.Sprintf(format, mean(x))
 	if len(x) > 1 {
-		text += fmt.Sprintf(" ("+format+"–"+format+")", slices.Min(x), slices.Max(x))
+		text += fmt.Sprintf(" ("+format+" to "+format+")", slices.Min(x), slices.Max(x))
 	}
 	return strings.ReplaceAll(text, "-", "−")
 }

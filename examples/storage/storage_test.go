@@ -98,6 +98,32 @@ func TestEmulation(t *testing.T) {
 	}
 }
 
+// The other emulations round to numbers that are known.
+func TestFormats(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		round    func(x []float32)
+		from, to []float32
+	}{
+		{"map of m", mapped(true), []float32{1, 1e-9, -1e-9, 0}, []float32{1, 5.5e-7, -5.5e-7, 0}},
+		{"map of v", mapped(false), []float32{2, 1e-9, 1.994}, []float32{2, 0, 1.99296875}},
+		{"companded m", compandM, []float32{1, -0.25}, []float32{1, -51. / (2*127 - 51)}},
+		{"companded v", compandV, []float32{4, 1}, []float32{4, 4 * 128 * 128 / (255. * 255)}},
+		{"fp8", e4m3, []float32{448, 0.1, -17, 0, 0x1.4p-8},
+			[]float32{448, 0.1015625, -16, 0, 0x1p-8}},
+		{"linear", linear(127), []float32{127, 0.6, -3.2}, []float32{127, 1, -3}},
+		{"bf16", toBF16, []float32{1, 1.005, -1.001}, []float32{1, 1.0078125, -1}},
+	} {
+		x := append([]float32(nil), test.from...)
+		test.round(x)
+		for i, want := range test.to {
+			if abs(x[i]-want) > abs(want)*1e-5 {
+				t.Errorf("%s: %v is %v, want %v", test.name, test.from[i], x[i], want)
+			}
+		}
+	}
+}
+
 // The page is made from the records: runs at full size if all storages have one, else short ones.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()
@@ -125,6 +151,7 @@ func TestPage(t *testing.T) {
 			add("images", k.Name, seed, true, 50, 1+float64(seed))
 		}
 	}
+	add("language", "float32", 3, true, 100, 9) // a seed that the others lack
 	add("language", "q8", 1, false, 1000, 1)
 	page := func() string {
 		t.Helper()
@@ -149,7 +176,7 @@ func TestPage(t *testing.T) {
 	short := page()
 	for _, want := range []string{
 		"10 parameters, 100 steps, 2 seeds.", "10 parameters, 50 steps, 2 seeds.",
-		"| q8 | 2 | 4.00 | 12.0 | 2.520 (2.020–3.020) | +0.020 (+0.020–+0.020) |",
+		"| q8 | 4.00 | 12.0 | 2.520 (2.020 to 3.020) | +0.020 (+0.020 to +0.020) |",
 		"| some | 0.50000 | 0.00000 |", "Steps were not timed yet.",
 	} {
 		if !strings.Contains(short, want) {
@@ -170,7 +197,7 @@ func TestPage(t *testing.T) {
 	}
 	long := page()
 	for _, want := range []string{"10 parameters, 1000 steps, 1 seed.",
-		"| q8 | 1 | 4.00 | 12.0 | 1.000 | −0.500 |", "| 12.5 |", "the least of 3"} {
+		"| q8 | 4.00 | 12.0 | 1.000 | −0.500 |", "| 12.5 |", "the least of 3"} {
 		if !strings.Contains(long, want) {
 			t.Errorf("the page lacks %q", want)
 		}
