@@ -83,8 +83,8 @@ func read[T any](path string) ([]T, error) {
 	return list, err
 }
 
-// complete leaves out the runs with seeds that some storage lacks. It says whether there are others,
-// all with the same number of steps.
+// complete leaves out the runs with seeds that some storage lacks. It says whether there are
+// others, all with the same number of steps.
 func (t *task) complete() bool {
 	all := t.runs
 	t.runs = slices.DeleteFunc(slices.Clone(all), func(r storage.Run) bool {
