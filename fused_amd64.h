@@ -1,7 +1,7 @@
 // The fused steps in AVX-512, for vectors of 512 and of 256 bits. Each makes n elements, a multiple
-// of 64 and not 0, two vectors a turn: the moments of both, then their words and what is stored of
-// the moments, which needs no divider, then the parameters. Where no stream is of float32 one
-// vector has the even elements and one the odd ones. Otherwise one follows the other.
+// of 64 and not 0, two vectors a turn. Where no stream is of float32 one vector has the even
+// elements and one the odd ones: that takes the fewest instructions. Otherwise one follows the
+// other. The limit in cache is the number of vector instructions.
 //
 //	DI p or hi   R9 lo   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
 //	BX index of the elements at hand   CX prefetch   R11 scratch
@@ -27,8 +27,8 @@
 	CONSTANT(0xffff0000, HIGH)
 
 // EACHTURN is the schedule. ONE makes the moments of a turn up to the square root, at an offset in
-// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. ONE is done for the
-// elements of the next turn between BETWEEN and TWO.
+// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. Between these two
+// ONE is done for the elements of the next turn.
 #define EACHTURN(ONE, BETWEEN, TWO) \
 	MOVQ ·ahead(SB), CX      \
 	ONE(0)                   \
@@ -79,7 +79,7 @@ loop:                        \
 	VPTERNLOGD $0x28, LOW, T, W \
 	VPTERNLOGD $0x28, LOW, NEXTT, NEXTW
 
-// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v still has to become
+// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v has yet to become
 // +0.
 #define MOMENTS16(DECODE, o, v, k, r, m) \
 	DECODE(R8, o, v)         \
@@ -88,8 +88,8 @@ loop:                        \
 	DECODE(DX, o, m)         \
 	FIRSTMOMENT(LOADMUL, m, m)
 
-// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all had that it may
-// come from: no word carries into the upper half.
+// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all have that it
+// may come from: no word carries into the upper half.
 //
 //	m = m + word mod 2^16    v = v + word>>16
 #define BOTH16(o) \
