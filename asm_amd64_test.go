@@ -28,7 +28,10 @@ var needs = func() map[string][2]string {
 		"VPBROADCASTQ": {"avx512f", "avx2"}, "VORPD": {"avx512dq", "avx"},
 		"VMASKMOVPD": {"-", "avx"}, "VPTESTMQ": {"avx512f", "avx512vl"},
 		"VPERMT2W": {"avx512bw", "avx512vl"}, "VPMOVD2M": {"avx512dq", "-"}, "VMOVD": {"-", "avx"},
-		"VMOVQ": {"-", "avx"}, "VCVTPH2PS": {"avx512f", "-"}, "VCVTPS2PH": {"avx512f", "-"},
+		"VMOVQ": {"-", "avx"}, "VCVTPH2PS": {"avx512f", "f16c"}, "VCVTPS2PH": {"avx512f", "f16c"},
+		"VPACKUSDW": {"avx512bw", "avx2"}, "VPSIGND": {"-", "avx2"}, "VPABSB": {"avx512bw", "avx2"},
+		"VPERMQ": {"avx512f", "avx2"}, "VEXTRACTI128": {"-", "avx2"}, "VPOR": {"-", "avx2"},
+		"VPCMPEQB": {"-", "avx2"}, "VPBLENDW": {"-", "avx2"},
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
 		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
@@ -49,7 +52,7 @@ var needs = func() map[string][2]string {
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
 		"JEQ JNE JMP ADDQ SUBQ SHLL SHRL SHRQ DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR MOVB " +
-		"MOVBLZX CMOVLEQ CMOVQEQ LEAL ANDQ NEGL") {
+		"MOVBLZX CMOVLEQ CMOVLLT CMOVLGT CMOVQEQ LEAL ANDQ NEGL") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m
@@ -69,10 +72,11 @@ func TestGates(t *testing.T) {
 	}
 	for _, f := range []string{"decodeBF16", "decodeF16", "decodeSplit", "encodeBF16", "encodeF16",
 		"encodeSplit", "roundBF16", "decodeQ8", "encodeQ8"} {
-		users[f+"AVX512"] = all[:1]
+		users[f+"AVX512"], users[f+"AVX2"] = all[:1], all[1:]
 	}
 	for _, f := range fusions {
 		users["fused"+f.name+"AVX512"], users["fused"+f.name+"AVX512VL"] = all[:1], all[1:2]
+		users["fused"+f.name+"AVX2"] = all[2:]
 	}
 	keep := func(string) bool { return false }
 	var functions []asmFunc
@@ -91,6 +95,9 @@ func TestGates(t *testing.T) {
 					gates[flag.Name]++
 				}
 			}
+		}
+		if strings.HasSuffix(f.name, "codeF16AVX2") { // which f16c gates
+			gates["f16c"] = len(users[f.name])
 		}
 		gate := func(flag string) bool { return flag == "" || gates[flag] == len(users[f.name]) }
 		vectors := 0

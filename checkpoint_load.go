@@ -19,7 +19,8 @@ import (
 // Each group takes the Config that its tensors had then, which must be one; an empty group keeps
 // its own. To go on with other Configs, write them after Load, or use [Optimizer.LoadWith].
 // GradScale, T and Metadata are restored as well; Options are this optimizer's. A part takes its
-// elements of the tensor, see [Optimizer.LoadParts].
+// elements of the tensor, see [Optimizer.LoadParts]. Storage must be that of the file; the command
+// "adam convert" makes a file of another one.
 //
 // Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew
 // with the next step. Parameters are restored with Options.SaveParams only, and must be there then.
@@ -49,7 +50,8 @@ type LoadOptions struct {
 	// Partial restores what file and optimizer have in common. Tensors that the file does not have
 	// stay as they are, and those that the optimizer does not have are left out. Of a tensor that
 	// is restored, the average or the maximum of AMSGrad begins anew if the file lacks it, and
-	// Value stays. A tensor of another size is an error all the same, unless Name leaves it out.
+	// Value and the Key of a State16 stay. A tensor of another size is an error all the same,
+	// unless Name leaves it out.
 	Partial bool
 	// KeepConfigs leaves the Configs of Groups as they are.
 	KeepConfigs bool
@@ -152,10 +154,7 @@ func (l *loader) load(r io.Reader) error {
 		},
 	}
 	if l.strict {
-		limits.Header, limits.Tensors = o.headerLimit(), 0
-		for _, t := range o.tensors {
-			limits.Tensors += t.pieces()
-		}
+		limits.Header, limits.Tensors = o.headerLimit(), checkpoint.Pieces*len(o.tensors)
 	} else {
 		l.indices = map[string]int{}
 	}
@@ -183,7 +182,31 @@ func (l *loader) load(r io.Reader) error {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
+	if err := l.blocks(); err != nil {
+		return err
+	}
 	return l.r.Close()
+}
+
+// blocks checks the moments of 8 bits.
+func (l *loader) blocks() error {
+	for i := range l.saved {
+		s := &l.saved[i]
+		if s.config == nil {
+			continue
+		}
+		for _, p := range []checkpoint.Piece{checkpoint.M, checkpoint.V} {
+			if l.o.tensors[i].dtype(p) != checkpoint.Int8s {
+				continue
+			}
+			scale := checkpoint.MScale + p - checkpoint.M
+			err := checkpoint.CheckBlocks(p, s.memory(p), s.memory(scale))
+			if err != nil {
+				return fmt.Errorf("%s: %w", safetensors.Quote(p.Key(s.name)), err)
+			}
+		}
+	}
+	return nil
 }
 
 // place finds the tensor for a name in a group of the file.
@@ -307,7 +330,7 @@ func (t tensor) dtype(p checkpoint.Piece) string {
 	return t.data(p).DType
 }
 
-const changeStorage = `: "adam convert -storage" changes how moments are stored`
+const changeStorage = `: "adam convert" changes how a checkpoint stores moments and parameters`
 
 // match checks that the file has what this optimizer wants, and only then makes room.
 func (l *loader) match() error {
@@ -385,11 +408,17 @@ func (l *loader) config(group, begin, end int) (Config, error) {
 func (l *loader) complete(s *incoming, t tensor, found *[checkpoint.Pieces]bool,
 	amsgrad bool) error {
 	options := &l.o.Options
+	if amsgrad && t.dtype(checkpoint.VMax) == "" {
+		return fmt.Errorf("%q has a Config with AMSGrad, and moments of 8 bits have no maximum",
+			s.name)
+	}
 	for what, ok := range s.has {
 		needed, advice := true, ": to go on without it, use LoadWith with LoadOptions.Partial"
 		switch checkpoint.Piece(what) {
-		case checkpoint.MScale, checkpoint.VScale, checkpoint.Rest, checkpoint.Key:
+		case checkpoint.MScale, checkpoint.VScale, checkpoint.Rest:
 			needed, advice = t.dtype(checkpoint.Piece(what)) != "", changeStorage
+		case checkpoint.Key: // or that of t stays
+			needed = t.key() != nil && !l.options.Partial
 		case checkpoint.VMax:
 			needed = amsgrad && !l.options.Partial
 		case checkpoint.EMA: // In format 1 all tensors have one, or none.

@@ -8,15 +8,19 @@ func decodeBF16Blocks(d []float32, s []BF16) {
 	switch active {
 	case avx512:
 		decodeBF16AVX512(unsafe.SliceData(d), unsafe.SliceData(s), len(d))
+	case avx512vl, avx2:
+		decodeBF16AVX2(unsafe.SliceData(d), unsafe.SliceData(s), len(d))
 	default:
 		decodeBF16Generic(d, s)
 	}
 }
 
 func decodeF16Blocks(d []float32, s []F16) {
-	switch active {
-	case avx512:
+	switch {
+	case active == avx512:
 		decodeF16AVX512(unsafe.SliceData(d), unsafe.SliceData(s), len(d))
+	case f16c && (active == avx512vl || active == avx2):
+		decodeF16AVX2(unsafe.SliceData(d), unsafe.SliceData(s), len(d))
 	default:
 		decodeF16Generic(d, s)
 	}
@@ -26,6 +30,8 @@ func decodeSplitBlocks(d []float32, hi []BF16, lo []int16) {
 	switch active {
 	case avx512:
 		decodeSplitAVX512(unsafe.SliceData(d), unsafe.SliceData(hi), unsafe.SliceData(lo), len(d))
+	case avx512vl, avx2:
+		decodeSplitAVX2(unsafe.SliceData(d), unsafe.SliceData(hi), unsafe.SliceData(lo), len(d))
 	default:
 		decodeSplitGeneric(d, hi, lo)
 	}
@@ -35,15 +41,19 @@ func encodeBF16Blocks(d []BF16, s []float32) {
 	switch active {
 	case avx512:
 		encodeBF16AVX512(unsafe.SliceData(d), unsafe.SliceData(s), len(s))
+	case avx512vl, avx2:
+		encodeBF16AVX2(unsafe.SliceData(d), unsafe.SliceData(s), len(s))
 	default:
 		encodeBF16Generic(d, s)
 	}
 }
 
 func encodeF16Blocks(d []F16, s []float32) {
-	switch active {
-	case avx512:
+	switch {
+	case active == avx512:
 		encodeF16AVX512(unsafe.SliceData(d), unsafe.SliceData(s), len(s))
+	case f16c && (active == avx512vl || active == avx2):
+		encodeF16AVX2(unsafe.SliceData(d), unsafe.SliceData(s), len(s))
 	default:
 		encodeF16Generic(d, s)
 	}
@@ -53,6 +63,8 @@ func encodeSplitBlocks(hi []BF16, lo []int16, s []float32) {
 	switch active {
 	case avx512:
 		encodeSplitAVX512(unsafe.SliceData(hi), unsafe.SliceData(lo), unsafe.SliceData(s), len(s))
+	case avx512vl, avx2:
+		encodeSplitAVX2(unsafe.SliceData(hi), unsafe.SliceData(lo), unsafe.SliceData(s), len(s))
 	default:
 		encodeSplitGeneric(hi, lo, s)
 	}
@@ -62,6 +74,8 @@ func roundBF16Blocks(d []BF16, s []float32, w words, shift uint32) {
 	switch active {
 	case avx512:
 		roundBF16AVX512(unsafe.SliceData(d), unsafe.SliceData(s), len(s), w.next, w.k1, shift)
+	case avx512vl, avx2:
+		roundBF16AVX2(unsafe.SliceData(d), unsafe.SliceData(s), len(s), w.next, w.k1, shift)
 	default:
 		roundBF16Generic(d, s, w, shift)
 	}
@@ -72,6 +86,9 @@ func decodeQ8Blocks(m, v []float32, m8, v8 []int8, mScale, vScale []uint8) {
 	case avx512:
 		decodeQ8AVX512(unsafe.SliceData(m), unsafe.SliceData(v), unsafe.SliceData(m8),
 			unsafe.SliceData(v8), unsafe.SliceData(mScale), unsafe.SliceData(vScale), len(m))
+	case avx512vl, avx2:
+		decodeQ8AVX2(unsafe.SliceData(m), unsafe.SliceData(v), unsafe.SliceData(m8),
+			unsafe.SliceData(v8), unsafe.SliceData(mScale), unsafe.SliceData(vScale), len(m))
 	default:
 		decodeQ8Generic(m, v, m8, v8, mScale, vScale)
 	}
@@ -81,6 +98,10 @@ func encodeQ8Blocks(m8, v8 []int8, mScale, vScale []uint8, m, v []float32, w wor
 	switch active {
 	case avx512:
 		encodeQ8AVX512(unsafe.SliceData(m8), unsafe.SliceData(v8), unsafe.SliceData(mScale),
+			unsafe.SliceData(vScale), unsafe.SliceData(m), unsafe.SliceData(v), len(m), w.next,
+			w.k1)
+	case avx512vl, avx2:
+		encodeQ8AVX2(unsafe.SliceData(m8), unsafe.SliceData(v8), unsafe.SliceData(mScale),
 			unsafe.SliceData(vScale), unsafe.SliceData(m), unsafe.SliceData(v), len(m), w.next,
 			w.k1)
 	default:
@@ -95,8 +116,26 @@ func (c *coeffs) stepFused(f fusion, a *operands16, n int) bool {
 		return c.fusedAVX512(f, a, n)
 	case avx512vl:
 		return c.fusedAVX512VL(f, a, n)
+	case avx2:
+		return c.fusedAVX2(f, a, n)
 	}
 	return false
+}
+
+func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
+	switch f {
+	case fusedSplit:
+		fusedSplitAVX2(a, n, c)
+	case fusedBF16:
+		fusedBF16AVX2(a, n, c)
+	case fusedMoments:
+		fusedMomentsAVX2(a, n, c)
+	case fusedGradient:
+		fusedGradientAVX2(a, n, c)
+	default:
+		return false
+	}
+	return true
 }
 
 func (c *coeffs) fusedAVX512(f fusion, a *operands16, n int) bool {

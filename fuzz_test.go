@@ -152,3 +152,23 @@ func misused[F operands.Float](t *testing.T, c Config, shorter, which uint8,
 		}
 	}
 }
+
+// FuzzCodecs compares the codecs of every kernel with the generic ones.
+func FuzzCodecs(f *testing.F) {
+	for i, n := range boundaries {
+		f.Add(n, uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, n uint16, seed uint64) {
+		for _, name := range Kernels() {
+			exercised[name]++
+			before := selection.Use(name)
+			for _, c := range codecTests {
+				r := rand.New(rand.NewPCG(seed, 1))
+				c.check(t, r, int(n)%(tile+100), func(i int) int {
+					return r.IntN(64 / c.streams[i].size)
+				})
+			}
+			selection.Use(before)
+		}
+	})
+}

@@ -174,3 +174,28 @@ func TestGuardPagesOfRows(t *testing.T) {
 		})
 	}
 }
+
+// As TestGuardPages: the codecs of 16 and 8 bits.
+func TestCodecsGuardPages(t *testing.T) {
+	const most = 2*block16 + 2
+	for _, atEnd := range []bool{true, false} {
+		var edge [6][]byte
+		for i := range edge {
+			edge[i] = view[byte](guarded(t, most, atEnd))
+		}
+		eachKernel(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, c := range codecTests {
+				for n := range most + 1 {
+					s := c.draw(r, n, func(i, bytes int) []byte {
+						if atEnd {
+							return edge[i][len(edge[i])-bytes:]
+						}
+						return edge[i][:bytes:bytes]
+					})
+					c.compare(t, s, words{r.Uint32(), r.Uint32()})
+				}
+			}
+		})
+	}
+}

@@ -342,33 +342,43 @@ done:
 	VORP      UY, VY, VY     \
 	ST(VY, AT(R9, o))
 
-#define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
-	LDMUL(AT(SI, o), SY, GY) \
-	VL2(LD, o)               \
-	LDMUL(AT(R8, o), B2Y, VY) \
+// The formulas, as those of AVX-512.
+#define SECONDMOMENTY(LDMUL, from, v) \
+	LDMUL(from, B2Y, v)      \
 	VMULP     C2Y, GY, UY    \
 	VMULP     GY, UY, UY     \
-	VADDP     UY, VY, VY     \
-	VPAND     LIVEY, VY, UY  \
+	VADDP     UY, v, v       \
+	VPAND     LIVEY, v, UY   \
 	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    VY, UY, VY     \
-	ST(VY, AT(R8, o))        \
-	VMAX(LD, ST, o)          \
-	VSQRTP    VY, r          \
-	LDMUL(AT(DX, o), B1Y, m) \
+	VPANDN    v, UY, v
+
+#define FIRSTMOMENTY(LDMUL, from, m) \
+	LDMUL(from, B1Y, m)      \
 	VMULP     C1Y, GY, GY    \
 	VADDP     GY, m, m       \
 	VPAND     LIVEY, m, UY   \
 	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    m, UY, m       \
-	ST(m, AT(DX, o))
+	VPANDN    m, UY, m
 
-#define PARAMETERSY(LDMUL, ST, o, r, m) \
+#define PARAMETERY(LDMUL, from, r, m, p) \
 	VADDP     EPSY, r, r     \
 	VDIVP     r, m, r        \
 	VMULP     ALPHAY, r, r   \
-	LDMUL(AT(DI, o), KAPPAY, GY) \
-	VSUBP     r, GY, GY      \
+	LDMUL(from, KAPPAY, p)   \
+	VSUBP     r, p, p
+
+#define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
+	LDMUL(AT(SI, o), SY, GY) \
+	VL2(LD, o)               \
+	SECONDMOMENTY(LDMUL, AT(R8, o), VY) \
+	ST(VY, AT(R8, o))        \
+	VMAX(LD, ST, o)          \
+	VSQRTP    VY, r          \
+	FIRSTMOMENTY(LDMUL, AT(DX, o), m) \
+	ST(m, AT(DX, o))
+
+#define PARAMETERSY(LDMUL, ST, o, r, m) \
+	PARAMETERY(LDMUL, AT(DI, o), r, m, GY) \
 	ST(GY, AT(DI, o))
 
 #define FIRSTY(VL2, VMAX, o, r, m) MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, o, r, m)

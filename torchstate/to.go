@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 
@@ -22,11 +21,15 @@ import (
 // [FromTorch] has left in Metadata, where names and sizes are still the same; other tensors have
 // one dimension.
 //
-// Torch has no place for Optimizer.T, GradScale and the moving averages, and none for
-// Config.EpsUncorrected, which is an error. A checkpoint that has both
-// groups with decoupled weight decay and groups with another one is for two optimizers, or for
-// torch.optim.Adam from 2.7 on, which has it as an option of the group; the metadata optimizer is
-// "Adam and AdamW" then.
+// Moments and parameters of bfloat16 are so in torch's file. Its load_state_dict gives the moments
+// the type of their parameter, and it goes on with nearest rounding. Moments of 8 bits are an
+// error.
+//
+// Torch has no place for Optimizer.T, GradScale, the moving averages, the rest of split masters and
+// the keys of the rounding, and none for Config.EpsUncorrected, which is an error. A checkpoint that
+// has both groups with decoupled weight decay and groups with another one is for two optimizers, or
+// for torch.optim.Adam from 2.7 on, which has it as an option of the group; the metadata optimizer
+// is "Adam and AdamW" then.
 //
 // Everything is checked, the checksum included, before anything is written. An error wraps
 // adam.ErrCheckpoint if the checkpoint is bad, [ErrState] if torch cannot hold it, or is the
@@ -51,26 +54,13 @@ func ToTorch(w io.Writer, r io.ReaderAt) (Report, error) {
 	return report, nil
 }
 
-// readCheckpoint reads a checkpoint to its end, which proves its checksum. It returns the Metadata,
-// too.
+// readCheckpoint reads a checkpoint. It returns the Metadata, too.
 func readCheckpoint(r io.ReaderAt) (*file, map[string]string, error) {
-	limits := checkpoint.Limits{Tensors: -1, Config: validate}
-	c, err := checkpoint.NewReader(io.NewSectionReader(r, 0, math.MaxInt64), limits)
+	c, head, err := checkpoint.Verify(r, checkpoint.Limits{Tensors: -1, Config: validate})
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, t := range c.Tensors {
-		if err := c.Skip(t.To - t.From); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
-		}
-	}
-	if err := c.Close(); err != nil {
-		return nil, nil, err
-	}
-	f := &file{r: r}
-	if f.head, err = checkpoint.ReadHead(r); err != nil {
-		return nil, nil, err
-	}
+	f := &file{r: r, head: head, ours: true}
 	for _, g := range c.Groups {
 		f.groups = append(f.groups, group{config: g.Config, ids: g.Params, names: g.Params})
 	}
@@ -160,15 +150,20 @@ func (f *file) appendPieces(
 		d := checkpoint.Data{Tensor: safetensors.Tensor{Name: p.Key(number),
 			DType: checkpoint.Float32s}}
 		switch {
-		case t == nil:
+		case t == nil, p == checkpoint.Key:
 			continue
-		case p == checkpoint.EMA:
+		case t.DType == checkpoint.Int8s:
+			return nil, fmt.Errorf("%s is of 8 bits, which torch's Adam does not have: make it "+
+				"BF16 or F32 with adam convert -moments", safetensors.Quote(t.Name))
+		case p == checkpoint.MScale, p == checkpoint.VScale: // of 8 bits
+			continue
+		case p == checkpoint.EMA, p == checkpoint.Rest:
 			report.Left = append(report.Left, t.Name)
 			continue
 		case p == checkpoint.Step:
 			d.Floats = checkpoint.Memory([]float32{steps})
 		default:
-			d.DType, d.Shape, d.Source = e.dtype, e.shape, f.head.Source(f.r, t)
+			d.DType, d.Shape, d.Source = t.DType, e.shape, f.head.Source(f.r, t)
 		}
 		data = append(data, d)
 	}

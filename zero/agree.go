@@ -190,9 +190,13 @@ func (z *Optimizer) modelHash(o Options) uint64 {
 		b = fmt.Appendf(b, "%d %d %d", z.comm.Size(), o.Leaves, o.Bucket)
 		for i := range z.tensors {
 			t := &z.tensors[i]
-			b = fmt.Appendf(b, " %q %d %d %d %d", t.name, t.group, t.index, t.size, t.n)
+			b = fmt.Appendf(b, " %q %d %d %d %d %d %d", t.name, t.group, t.list, t.index, t.size,
+				t.stored, t.n)
 		}
-		return fmt.Appendf(b, " %d", len(z.Groups))
+		for i := range z.Groups {
+			b = fmt.Appendf(b, " %v", z.Groups[i].Storage)
+		}
+		return b
 	})
 }
 

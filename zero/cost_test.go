@@ -43,6 +43,7 @@ func TestMemory(t *testing.T) {
 	m := ordinary()
 	m.sizes, m.sizes64 = []int{60 * adam.Tile, 1, 20*adam.Tile + 1}, []int{9 * adam.Tile}
 	m.options.MaxNorm, m.options.EMADecay, m.bucket = 1, 0.5, 16*adam.Tile
+	m.model16 = storages()["no master"]
 	for _, leaves := range []int{8, 16} {
 		for _, ranks := range []int{1, 2, 3, 8} {
 			m.leaves = leaves
@@ -116,7 +117,7 @@ func TestMessages(t *testing.T) {
 // What ZeroGrad promises of all gradients, those that others own, too.
 func TestZeroGrad(t *testing.T) {
 	m := ordinary()
-	m.options.ZeroGrad = true
+	m.options.ZeroGrad, m.model16 = true, storages()["no master"]
 	together(t, 3, func(c *comm) {
 		z, to := m.new(t, c)
 		defer z.Close()
@@ -142,6 +143,9 @@ func assertZero(t *testing.T, m *memory) {
 		}
 		for _, p := range g.Params64 {
 			assert.Equal(t, make([]float64, len(p.Grad)), p.Grad)
+		}
+		for _, p := range g.Params16 {
+			assert.Equal(t, make([]adam.BF16, len(p.GradBF16)), p.GradBF16)
 		}
 	}
 }

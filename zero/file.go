@@ -324,7 +324,11 @@ func (z *Optimizer) LoadFile(path string) error {
 	for b := range z.buckets {
 		z.share(b, true)
 	}
-	return z.engine(z.comm.Wait(-1))
+	if err := z.comm.Wait(-1); err != nil {
+		return z.engine(err)
+	}
+	z.copyValues(true)
+	return nil
 }
 
 // identify returns a hash of a checkpoint's size and header, which has the checksum of the rest. It

@@ -61,7 +61,8 @@ func onlyFile(t *testing.T, path string) {
 // any number goes on from there.
 func TestFiles(t *testing.T) {
 	models := variants()
-	for _, name := range []string{"plain", "average", "amsgrad", "some without"} {
+	for _, name := range []string{"plain", "average", "amsgrad", "some without", "split, bfloat16",
+		"float32, q8", "bfloat16 copies"} {
 		m := models[name]
 		m.options.SaveParams = true
 		want, whole := m.saved(t, 2), m.alone(t, 4)
@@ -103,6 +104,12 @@ func TestFiles(t *testing.T) {
 						to.groups[i].Config.LR = 7
 						for j := range to.groups[i].Params {
 							clear(to.groups[i].Params[j].Value)
+						}
+						for j := range to.groups[i].Params16 {
+							p := &to.groups[i].Params16[j]
+							clear(p.Value)
+							clear(p.BF16)
+							clear(p.F16)
 						}
 					}
 					z.GradScale = 3

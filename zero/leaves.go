@@ -53,9 +53,6 @@ func (z *Optimizer) grow(me, ranks, all int) {
 		room = max(room, len(z.stack))
 	}
 	z.forget()
-	if room == 0 {
-		return
-	}
 	for range room {
 		var slot [][]byte
 		for _, t := range z.tensors {
@@ -94,7 +91,8 @@ func (l *leaves) forget() { l.added, l.stack = 0, l.stack[:0] }
 // Add takes the gradients as those of the next leaf of this rank. A tensor whose Grad is nil has no
 // gradient, in all leaves of a step and on all ranks. With Options.ZeroGrad all gradients are zero
 // after Add, but for the last leaf of a step: Step needs them. Without it what they hold then is of
-// no use. Between the last Add and Step they must not be written.
+// no use. Between the last Add and Step they must not be written. One of 16 bits is decoded to a
+// float32 and added up as such.
 //
 // Add does not communicate. After an error, which is one of [adam.Optimizer.Step], the leaf does
 // not count. That of one leaf too many means that the gradients of the step may be spoiled: Step is
@@ -111,7 +109,7 @@ func (z *Optimizer) Add() error {
 	if err := z.bind(true); err != nil {
 		return fmt.Errorf("zero: %w", err)
 	}
-	if z.want > 1 {
+	if z.want > 1 || z.has16 {
 		_, z.merging = z.next()
 		z.run((*adding)(z), len(z.cells), z.total)
 	}
@@ -132,6 +130,7 @@ func (z *Optimizer) ZeroGrad() error {
 	}
 	for i := range z.tensors {
 		clear(z.tensors[i].grad)
+		clear(z.tensors[i].half)
 	}
 	return nil
 }
@@ -154,6 +153,7 @@ func (a *adding) Do(chunk, _ int) {
 	if !t.hasGrad {
 		return
 	}
+	t.widen(c)
 	grad, top := t.grad[c.from:c.to], len(z.stack)
 	sum := func(k int) []byte { return z.slots[top-1-k][c.tensor][c.from:c.to] }
 	if z.added == z.want-1 {
@@ -172,6 +172,7 @@ func (a *adding) Do(chunk, _ int) {
 	}
 	if z.Options.ZeroGrad {
 		clear(grad)
+		t.clearHalf(c)
 	}
 }
 

@@ -17,6 +17,7 @@ type model struct {
 	seed    uint64
 	sizes   []int // of tensors; odd ones of sizes64
 	sizes64 []int
+	model16
 	config  adam.Config
 	options adam.Options
 	scale   float64
@@ -49,11 +50,16 @@ func (m *model) memory() *memory {
 		fill(p.Value, m.seed, uint64(100+i))
 		g[i%3/2].Params64 = append(g[i%3/2].Params64, p)
 	}
-	return &memory{g}
+	return &memory{m.params16(g)}
 }
 
 // fill draws numbers of some orders of magnitude.
 func fill[F float](b []F, seeds ...uint64) {
+	draw(b, func(x float64) F { return F(x) }, seeds...)
+}
+
+// draw is fill of any type.
+func draw[E any](b []E, of func(float64) E, seeds ...uint64) {
 	h := uint64(0)
 	for _, s := range seeds {
 		h = (h ^ s) * 0x9e3779b97f4a7c15
@@ -62,7 +68,7 @@ func fill[F float](b []F, seeds ...uint64) {
 	r := rand.New(rand.NewPCG(h, 1))
 	for i := range b {
 		x := r.Uint64()
-		b[i] = F(math.Ldexp(float64(int32(x>>32)), -31-int(x%8)))
+		b[i] = of(math.Ldexp(float64(int32(x>>32)), -31-int(x%8)))
 	}
 }
 
@@ -80,6 +86,10 @@ func (m *model) backward(to *memory, step, leaf int) {
 			p.Grad = gradient(m, p.Grad, len(p.Value), step, leaf, i)
 			i++
 		}
+		for j := range to.groups[g].Params16 {
+			m.gradient16(&to.groups[g].Params16[j], step, leaf, i)
+			i++
+		}
 	}
 	if m.alter != nil {
 		m.alter(step, leaf, to)
@@ -88,13 +98,18 @@ func (m *model) backward(to *memory, step, leaf int) {
 
 // gradient returns a gradient of n elements, in the memory of before where there is some, or nil.
 func gradient[F float](m *model, before []F, n, step, leaf, tensor int) []F {
+	return gradientOf(m, before, func(x float64) F { return F(x) }, n, step, leaf, tensor)
+}
+
+// gradientOf is gradient in any type.
+func gradientOf[E any](m *model, before []E, of func(float64) E, n, step, leaf, tensor int) []E {
 	if m.without != nil && m.without(step, tensor) {
 		return nil
 	}
 	if before == nil {
-		before = make([]F, n)
+		before = make([]E, n)
 	}
-	fill(before, m.seed, uint64(step), uint64(leaf), uint64(tensor))
+	draw(before, of, m.seed, uint64(step), uint64(leaf), uint64(tensor))
 	return before
 }
 
@@ -102,6 +117,7 @@ func gradient[F float](m *model, before []F, n, step, leaf, tensor int) []F {
 func (m *model) sum(to *memory, step, from, until int) {
 	if until-from == 1 {
 		m.backward(to, step, from)
+		to.widen()
 		return
 	}
 	right := m.memory()
@@ -116,6 +132,12 @@ func (m *model) sum(to *memory, step, from, until int) {
 		}
 		for j := range to.groups[i].Params64 {
 			a, b := to.groups[i].Params64[j].Grad, right.groups[i].Params64[j].Grad
+			for k := range a {
+				a[k] += b[k]
+			}
+		}
+		for j := range to.groups[i].Params16 {
+			a, b := to.groups[i].Params16[j].Grad, right.groups[i].Params16[j].Grad
 			for k := range a {
 				a[k] += b[k]
 			}
@@ -138,6 +160,11 @@ func (m *memory) result(stats []adam.Stats) run {
 		}
 		for _, p := range g.Params64 {
 			r.values = append(r.values, checkpoint.Memory(p.Value)...)
+		}
+		for _, p := range g.Params16 {
+			r.values = append(r.values, checkpoint.Memory(p.Value)...)
+			r.values = append(r.values, checkpoint.Memory(p.BF16)...)
+			r.values = append(r.values, checkpoint.Memory(p.F16)...)
 		}
 	}
 	return r

@@ -23,25 +23,41 @@ type shards struct {
 	spans   []span      // room for the memory of all tensors
 }
 
-// A tensor is one of Groups. Its memory is bytes, so that one code serves both types.
+// A tensor is one of Groups. Its memory is bytes, so that one code serves all types.
 type tensor struct {
 	name         string
+	list         list
 	group, index int
-	size         int // bytes of an element
-	n            int // bytes in all
-	value        []byte
-	grad         []byte // of the last leaf
-	hasGrad      bool   // in the step at hand
-	now          struct {
-		value, grad []byte
-		hasGrad     bool
-	}
+	size         int    // bytes of an element of the gradient's sum
+	stored       int    // of the parameters
+	n            int    // size times the elements
+	sum          []byte // room for a gradient of 16 bits in float32, nil until there is one
+	bound               // of the step at hand
+	now          bound  // that is about to be taken
 }
 
-// A segment is the bytes from, …, to-1 of a tensor, of one owner and in one bucket.
+// lists are those of a group, in the order of a checkpoint.
+type list uint8
+
+const (
+	params list = iota
+	params64
+	params16
+)
+
+// bound is what a step has of a tensor in Groups.
+type bound struct {
+	value   []byte // what all ranks get
+	grad    []byte // of the last leaf, in size bytes an element
+	hasGrad bool
+	bound16
+}
+
+// A segment is a run of a tensor, of one owner and in one bucket: the elements whose gradients are
+// the bytes from, …, to-1.
 type segment struct{ owner, tensor, from, to int }
 
-// A part is the bytes from, …, to-1 of a tensor that this rank owns, or none of them.
+// A part is a run of a tensor that this rank owns, in bytes as a segment, or none of it.
 type part struct{ tensor, index, from, to int }
 
 type span struct {
@@ -55,6 +71,7 @@ func copyOf(groups []adam.Group) []adam.Group {
 	for i := range groups {
 		groups[i].Params = slices.Clone(groups[i].Params)
 		groups[i].Params64 = slices.Clone(groups[i].Params64)
+		groups[i].Params16 = slices.Clone(groups[i].Params16)
 	}
 	return groups
 }
@@ -71,9 +88,11 @@ func (z *Optimizer) enrol() error {
 			field = "Parts"
 		case len(g.Parts64) > 0:
 			field = "Parts64"
+		case len(g.Parts16) > 0:
+			field = "Parts16"
 		}
 		if field != "" {
-			return fmt.Errorf("%w: Groups[%d].%s: only Params and Params64 are sharded",
+			return fmt.Errorf("%w: Groups[%d].%s: only Params, Params64 and Params16 are sharded",
 				adam.ErrParams, i, field)
 		}
 		for j := range g.Params {
@@ -83,7 +102,7 @@ func (z *Optimizer) enrol() error {
 			}
 			p.Name = cmp.Or(p.Name, fmt.Sprintf("%d.%d", i, j))
 			z.tensors = append(z.tensors, tensor{name: p.Name, group: i, index: j, size: 4,
-				n: 4 * len(p.Value)})
+				stored: 4, n: 4 * len(p.Value)})
 		}
 		for j := range g.Params64 {
 			p := &g.Params64[j]
@@ -91,8 +110,16 @@ func (z *Optimizer) enrol() error {
 				return memoryError(i, "Params64", j)
 			}
 			p.Name = cmp.Or(p.Name, fmt.Sprintf("%d.Params64.%d", i, j))
-			z.tensors = append(z.tensors, tensor{name: p.Name, group: i, index: j, size: 8,
-				n: 8 * len(p.Value)})
+			z.tensors = append(z.tensors, tensor{name: p.Name, list: params64, group: i, index: j,
+				size: 8, stored: 8, n: 8 * len(p.Value)})
+		}
+		for j := range g.Params16 {
+			p := &g.Params16[j]
+			if p.State != nil || p.EMA != nil {
+				return memoryError(i, "Params16", j)
+			}
+			p.Name = cmp.Or(p.Name, fmt.Sprintf("%d.Params16.%d", i, j))
+			z.tensors = append(z.tensors, newTensor16(p, i, j))
 		}
 	}
 	slices.SortStableFunc(z.tensors, func(a, b tensor) int { return cmp.Compare(a.name, b.name) })
@@ -193,14 +220,14 @@ func (z *Optimizer) ownParts(me int) {
 	// In the order of groups, which that of the names in a checkpoint is.
 	slices.SortFunc(z.parts, func(a, b part) int {
 		s, t := &z.tensors[a.tensor], &z.tensors[b.tensor]
-		return cmp.Or(cmp.Compare(s.group, t.group), cmp.Compare(s.size, t.size),
+		return cmp.Or(cmp.Compare(s.group, t.group), cmp.Compare(s.list, t.list),
 			cmp.Compare(s.index, t.index), cmp.Compare(a.from, b.from))
 	})
 	var last *tensor
 	index := 0
 	for i := range z.parts {
 		t := &z.tensors[z.parts[i].tensor]
-		if last == nil || t.group != last.group || t.size != last.size {
+		if last == nil || t.group != last.group || t.list != last.list {
 			index = 0
 		}
 		z.parts[i].index = index
@@ -213,20 +240,25 @@ func (z *Optimizer) ownParts(me int) {
 func (z *Optimizer) groupsOfParts() []adam.Group {
 	groups := make([]adam.Group, len(z.Groups))
 	for i := range groups {
-		groups[i].Config = z.Groups[i].Config
+		groups[i].Config, groups[i].Storage = z.Groups[i].Config, z.Groups[i].Storage
 	}
 	for _, p := range z.parts {
 		t := &z.tensors[p.tensor]
 		g := &groups[t.group]
 		at, of := p.from/t.size, t.n/t.size
-		if t.size == 4 {
+		switch t.list {
+		case params:
 			q := adam.Param{Name: t.name}
 			q.Value, q.Grad = cut[float32](t, p)
 			g.Parts = append(g.Parts, adam.Part{Param: q, At: at, Of: of})
-		} else {
+		case params64:
 			q := adam.Param64{Name: t.name}
 			q.Value, q.Grad = cut[float64](t, p)
 			g.Parts64 = append(g.Parts64, adam.Part64{Param64: q, At: at, Of: of})
+		default:
+			q := adam.Param16{Name: t.name}
+			t.cut16(p, &q)
+			g.Parts16 = append(g.Parts16, adam.Part16{Param16: q, At: at, Of: of})
 		}
 	}
 	return groups
@@ -245,19 +277,27 @@ func (z *Optimizer) settle() {
 	o := z.own
 	o.Options, o.GradScale, o.T, o.Metadata = z.Options, z.GradScale, z.T, z.Metadata
 	for i := range z.Groups {
-		o.Groups[i].Config = z.Groups[i].Config
+		o.Groups[i].Config, o.Groups[i].Storage = z.Groups[i].Config, z.Groups[i].Storage
 	}
 	for _, p := range z.parts {
 		t := &z.tensors[p.tensor]
 		g := &o.Groups[t.group]
-		if t.size == 4 {
+		switch t.list {
+		case params:
 			q := &g.Parts[p.index]
 			q.Value, q.Grad = cut[float32](t, p)
-		} else {
+		case params64:
 			q := &g.Parts64[p.index]
 			q.Value, q.Grad = cut[float64](t, p)
+		default:
+			t.cut16(p, &g.Parts16[p.index].Param16)
 		}
 	}
+}
+
+// values returns the bytes of the parameters of a run.
+func (t *tensor) values(from, to int) []byte {
+	return t.value[from/t.size*t.stored : to/t.size*t.stored]
 }
 
 type float interface{ float32 | float64 }
@@ -272,14 +312,17 @@ func (t *tensor) find(groups []adam.Group) error {
 	var name string
 	n, grad := 0, 0
 	found := t.group < len(groups)
-	if found && t.size == 4 {
+	switch {
+	case found && t.list == params16:
+		return t.find16(groups[t.group].Params16)
+	case found && t.list == params:
 		if list := groups[t.group].Params; t.index < len(list) {
 			p := &list[t.index]
 			name, n, grad = p.Name, 4*len(p.Value), 4*len(p.Grad)
 			t.now.value, t.now.grad = checkpoint.Memory(p.Value), checkpoint.Memory(p.Grad)
 			t.now.hasGrad = p.Grad != nil
 		}
-	} else if found {
+	case found:
 		if list := groups[t.group].Params64; t.index < len(list) {
 			p := &list[t.index]
 			name, n, grad = p.Name, 8*len(p.Value), 8*len(p.Grad)
@@ -289,13 +332,17 @@ func (t *tensor) find(groups []adam.Group) error {
 	}
 	switch {
 	case name != t.name:
-		return fmt.Errorf("%w: %q is not where it was in New: want the same Groups",
-			adam.ErrParams, t.name)
+		return t.lostError()
 	case n != t.n, t.now.hasGrad && grad != t.n:
 		return fmt.Errorf("%w: %q had %d elements in New; Value %d, Grad %d", adam.ErrLength,
 			t.name, t.n/t.size, n/t.size, grad/t.size)
 	}
 	return nil
+}
+
+func (t *tensor) lostError() error {
+	return fmt.Errorf("%w: %q is not where it was in New: want the same Groups", adam.ErrParams,
+		t.name)
 }
 
 // bind takes the values of Groups, and with leaf the gradients as those of the next leaf. After an
@@ -304,7 +351,8 @@ func (z *Optimizer) bind(leaf bool) error {
 	moved, tensors := false, 0
 	for i := range z.Groups {
 		g := &z.Groups[i]
-		tensors += len(g.Params) + len(g.Params64) + len(g.Tables) + len(g.Parts) + len(g.Parts64)
+		tensors += len(g.Params) + len(g.Params64) + len(g.Params16) + len(g.Tables) +
+			len(g.Parts) + len(g.Parts64) + len(g.Parts16)
 	}
 	for i := range z.tensors {
 		t := &z.tensors[i]
@@ -313,12 +361,14 @@ func (z *Optimizer) bind(leaf bool) error {
 		}
 		if !leaf {
 			t.now.grad, t.now.hasGrad = t.grad, t.hasGrad
+			t.now.half, t.now.halfIsF16 = t.half, t.halfIsF16
 		}
 		if z.added > 0 && t.now.hasGrad != t.hasGrad {
 			return fmt.Errorf("%w: %q has a gradient in some leaves of a step only: give it "+
 				"one of zeros in the others", adam.ErrParams, t.name)
 		}
-		moved = moved || !same(t.now.value, t.value) || !same(t.now.grad, t.grad)
+		moved = moved || !same(t.now.value, t.value) || !same(t.now.grad, t.grad) ||
+			!same(t.now.half, t.half) || !same(t.now.copy, t.copy)
 	}
 	if tensors != len(z.tensors) {
 		return fmt.Errorf("%w: Groups hold %d tensors, %d were given to New", adam.ErrParams,
@@ -331,8 +381,7 @@ func (z *Optimizer) bind(leaf bool) error {
 	}
 	for i := range z.tensors {
 		t := &z.tensors[i]
-		t.value, t.grad, t.hasGrad = t.now.value, t.now.grad, t.now.hasGrad
-		t.now.value, t.now.grad = nil, nil
+		t.bound, t.now = t.now, bound{}
 	}
 	return nil
 }
@@ -347,7 +396,9 @@ func (z *Optimizer) overlaps() error {
 	z.spans = z.spans[:0]
 	for i := range z.tensors {
 		t := &z.tensors[i]
-		z.spans = append(z.spans, spanOf(i, "Value", t.now.value), spanOf(i, "Grad", t.now.grad))
+		z.spans = append(z.spans, spanOf(i, t.now.valueField(), t.now.value),
+			spanOf(i, "Grad", t.now.grad), spanOf(i, t.now.halfField(), t.now.half),
+			spanOf(i, t.now.copyField(), t.now.copy))
 	}
 	slices.SortFunc(z.spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	last := span{}

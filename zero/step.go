@@ -156,7 +156,13 @@ func (z *Optimizer) step() (adam.Stats, error) {
 	if z.Options.ZeroGrad {
 		z.clearOthers()
 	}
-	return stats, z.comm.Wait(-1)
+	if err := z.comm.Wait(-1); err != nil {
+		return stats, err
+	}
+	if !stats.Skipped {
+		z.copyValues(false)
+	}
+	return stats, nil
 }
 
 // reduce leaves in the gradients of this rank's segments the sum of all leaves. While it adds up a
@@ -293,7 +299,7 @@ func (z *Optimizer) share(bucket int, all bool) {
 		if !t.hasGrad && !all {
 			continue
 		}
-		value := t.value[s.from:s.to]
+		value := t.values(s.from, s.to)
 		if s.owner != me {
 			z.receive(s.owner, value)
 			continue
@@ -306,12 +312,14 @@ func (z *Optimizer) share(bucket int, all bool) {
 	}
 }
 
-// clearOthers zeroes the gradients that the own optimizer has not.
+// clearOthers zeroes the gradients that the own optimizer has not: those of 16 bits, too.
 func (z *Optimizer) clearOthers() {
 	me := z.comm.Rank()
 	for _, list := range z.buckets {
 		for _, s := range list {
-			if t := &z.tensors[s.tensor]; s.owner != me && t.hasGrad {
+			t := &z.tensors[s.tensor]
+			t.clearHalf(s)
+			if s.owner != me && t.hasGrad {
 				clear(t.grad[s.from:s.to])
 			}
 		}

@@ -66,6 +66,31 @@ func variants() map[string]model {
 			}
 		}
 	})
+	for name, s := range storages() {
+		add(name, func(m *model) {
+			m.sizes, m.sizes64, m.model16 = m.sizes[:3], m.sizes64[:1], s
+			m.options.MaxNorm, m.options.EMADecay, m.options.ZeroGrad = 1, 0.9, true
+			m.options.Seed = 7
+		})
+	}
+	add("skipped copies", func(m *model) {
+		m.sizes64, m.model16 = nil, storages()["bfloat16 copies"]
+		m.options.SkipNonFinite = true
+		m.without = func(step, tensor int) bool { return tensor == 9 || step > 0 && tensor%2 == 0 }
+		m.alter = func(step, leaf int, to *memory) {
+			if step == 0 && leaf == 1 {
+				to.groups[2].Params16[0].GradBF16[0] = 0x7f80
+			}
+		}
+	})
+	add("copies of NaN", func(m *model) {
+		m.sizes64, m.model16 = nil, storages()["bfloat16 copies"]
+		m.alter = func(step, leaf int, to *memory) {
+			if leaf == 2 {
+				to.groups[2].Params16[1].GradBF16[adam.Tile+7] = 0xffc1
+			}
+		}
+	})
 	add("large squares", func(m *model) {
 		m.options.MaxNorm, m.options.SkipNonFinite = 1, true
 		m.alter = func(step, leaf int, to *memory) { to.groups[0].Params64[0].Grad[1] = 1e200 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/internal/atomicfile"
 	"github.com/fusedadam/adam/internal/checkpoint"
 	"github.com/fusedadam/adam/internal/safetensors"
@@ -72,13 +73,16 @@ type groupContents struct {
 }
 
 type tensorContents struct {
-	Name  string             `json:"name"`
-	Shape []int64            `json:"shape"`
-	DType string             `json:"dtype"` // F32 or F64
-	T     uint64             `json:"step"`
-	Norms map[string]float64 `json:"norms"` // of the finite elements, by what they are
-	NaN   int64              `json:"nan"`
-	Inf   int64              `json:"inf"`
+	Name  string  `json:"name"`
+	Shape []int64 `json:"shape"`
+	DType string  `json:"dtype"` // of the moments: F32, F64, BF16 or I8
+	// Params is Split or BF16 where the parameters have 16 bits; without SaveParams the file tells
+	// Split only.
+	Params string             `json:"params,omitempty"`
+	T      uint64             `json:"step"`
+	Norms  map[string]float64 `json:"norms"` // of the finite elements, by what they are
+	NaN    int64              `json:"nan"`
+	Inf    int64              `json:"inf"`
 }
 
 // readContents reads a file. With an error of its checksum it returns the contents all the same.
@@ -106,7 +110,16 @@ func (c *contents) read(f *os.File) error {
 		return err
 	}
 	if _, ok := head.Metadata[checkpoint.KeyFormat]; ok {
-		return c.readCheckpoint(f)
+		return c.readCheckpoint(f, func(key string, from int64, to []uint8) error {
+			for i := range head.Tensors {
+				if t := &head.Tensors[i]; t.Name == key && t.DType == checkpoint.Uint8s &&
+					from+int64(len(to)) <= t.To-t.From {
+					_, err := f.ReadAt(to, head.DataAt+t.From+from)
+					return err
+				}
+			}
+			return fmt.Errorf("%q is missing or too short", key)
+		})
 	}
 	// What torch has is shown as the checkpoint that it becomes.
 	r, w := io.Pipe()
@@ -117,7 +130,7 @@ func (c *contents) read(f *os.File) error {
 		_ = w.CloseWithError(err)
 		converted <- err
 	}()
-	err = c.readCheckpoint(r)
+	err = c.readCheckpoint(r, nil) // torch has no scales
 	_ = r.Close()
 	if err2 := <-converted; err2 != nil && !errors.Is(err2, io.ErrClosedPipe) {
 		return err2
@@ -128,7 +141,9 @@ func (c *contents) read(f *os.File) error {
 }
 
 // readCheckpoint reads a checkpoint piece by piece: it takes no more memory than the header needs.
-func (c *contents) readCheckpoint(from io.Reader) error {
+// The scales of what it reads may stand behind it; scales reads them, from one on.
+func (c *contents) readCheckpoint(from io.Reader,
+	scales func(key string, from int64, to []uint8) error) error {
 	r, err := checkpoint.NewReader(from, checkpoint.Limits{Tensors: -1})
 	if err != nil {
 		return err
@@ -145,32 +160,13 @@ func (c *contents) readCheckpoint(from io.Reader) error {
 		}
 		c.Groups = append(c.Groups, group)
 	}
-	singles, doubles := make([]float32, 64<<10), make([]float64, 32<<10)
 	for _, t := range r.Tensors {
 		piece, name, ok := checkpoint.ParseKey(t.Name)
 		s := tensors[name]
 		if !ok || s == nil {
 			return fmt.Errorf("%s is not known", safetensors.Quote(t.Name))
 		}
-		if piece == checkpoint.Step {
-			if t.DType != checkpoint.Int64s || len(t.Shape) != 0 {
-				return fmt.Errorf("%s has dtype %s and shape %v, want I64 and []",
-					safetensors.Quote(t.Name), t.DType, t.Shape)
-			}
-			s.T, err = r.Count()
-		} else {
-			s.Shape, s.DType = t.Shape, t.DType
-			switch title := pieceTitles[piece]; t.DType {
-			case checkpoint.Float32s:
-				err = add(s, r, title, (t.To-t.From)/4, singles)
-			case checkpoint.Float64s:
-				err = add(s, r, title, (t.To-t.From)/8, doubles)
-			default:
-				return fmt.Errorf("%s has dtype %s, want F32 or F64", safetensors.Quote(t.Name),
-					t.DType)
-			}
-		}
-		if err != nil {
+		if err := s.read(r, &t, piece, scales); err != nil {
 			return fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
 		}
 	}
@@ -191,13 +187,96 @@ var pieceTitles = [checkpoint.Pieces]string{
 	checkpoint.Value: "Value",
 }
 
-// add reads n elements and adds what is to be said of them.
-func add[F float32 | float64](s *tensorContents, r *checkpoint.Reader, title string, n int64,
-	buffer []F) error {
+// read reads a piece of s.
+func (s *tensorContents) read(r *checkpoint.Reader, t *safetensors.Tensor, piece checkpoint.Piece,
+	scales func(key string, from int64, to []uint8) error) (err error) {
+	wrong := func(want string) error {
+		return fmt.Errorf("dtype %s and shape %v, want %s", t.DType, t.Shape, want)
+	}
+	switch piece {
+	case checkpoint.Step, checkpoint.Key:
+		if t.DType != checkpoint.Int64s || len(t.Shape) != 0 {
+			return wrong("I64 and []")
+		}
+		if piece == checkpoint.Step {
+			s.T, err = r.Count()
+		} else {
+			_, err = r.Number()
+		}
+		return err
+	case checkpoint.MScale, checkpoint.VScale:
+		if t.DType != checkpoint.Uint8s {
+			return wrong("U8")
+		}
+		return r.Skip(t.To - t.From)
+	case checkpoint.Rest:
+		if t.DType != checkpoint.Int16s {
+			return wrong("I16")
+		}
+		s.Params = "Split"
+		return r.Skip(t.To - t.From)
+	case checkpoint.Value:
+		if t.DType == checkpoint.BFloat16s {
+			s.Params = cmp.Or(s.Params, t.DType)
+		}
+	case checkpoint.M:
+		s.DType = t.DType
+	}
+	s.Shape = t.Shape
+	n, title := (t.To-t.From)/int64(checkpoint.SizeOf(t.DType)), pieceTitles[piece]
+	run := min(n, 32<<10) // elements at a time
+	switch t.DType {
+	case checkpoint.Float32s:
+		return add(s, title, n, make([]float32, run), func(_ int64, to []float32) error {
+			return r.Floats(checkpoint.Memory(to), t.DType)
+		})
+	case checkpoint.Float64s:
+		return add(s, title, n, make([]float64, run), func(_ int64, to []float64) error {
+			return r.Floats(checkpoint.Memory(to), t.DType)
+		})
+	case checkpoint.BFloat16s:
+		halves := make([]adam.BF16, run)
+		return add(s, title, n, make([]float32, run), func(_ int64, to []float32) error {
+			err := r.Floats(checkpoint.Memory(halves[:len(to)]), t.DType)
+			for i := range to {
+				to[i] = halves[i].Float32()
+			}
+			return err
+		})
+	case checkpoint.Int8s:
+		if piece > checkpoint.V || scales == nil {
+			return wrong("F32, F64 or BF16")
+		}
+		other := make([]float32, run) // the moments that are not read
+		return add(s, title, n, make([]float32, run), func(from int64, to []float32) error {
+			codes, blocks := make([]int8, len(to)), checkpoint.MScale.Len(len(to))
+			scale := make([]uint8, blocks)
+			if err := r.Floats(checkpoint.Memory(codes), t.DType); err != nil {
+				return err
+			}
+			if err := scales(t.Name+".scale", from/checkpoint.Block, scale); err != nil {
+				return err
+			}
+			m, v := to, other[:len(to)]
+			q := adam.State16{M8: codes, V8: make([]int8, len(to)), MScale: scale,
+				VScale: make([]uint8, blocks)}
+			if piece == checkpoint.V {
+				m, v = v, m
+				q.M8, q.V8, q.MScale, q.VScale = q.V8, q.M8, q.VScale, q.MScale
+			}
+			return q.Float32(m, v)
+		})
+	}
+	return wrong("F32, F64, BF16 or, of moments, I8")
+}
+
+// add adds what is to be said of n elements, which next reads, from one on.
+func add[F float32 | float64](s *tensorContents, title string, n int64, buffer []F,
+	next func(from int64, to []F) error) error {
 	sum := 0.0
-	for n > 0 {
-		part := buffer[:min(n, int64(len(buffer)))]
-		if err := r.Floats(checkpoint.Memory(part), s.DType); err != nil {
+	for from := int64(0); from < n; from += int64(len(buffer)) {
+		part := buffer[:min(n-from, int64(len(buffer)))]
+		if err := next(from, part); err != nil {
 			return err
 		}
 		for _, x := range part {
@@ -210,7 +289,6 @@ func add[F float32 | float64](s *tensorContents, r *checkpoint.Reader, title str
 				sum += x * x
 			}
 		}
-		n -= int64(len(part))
 	}
 	s.Norms[title] = math.Sqrt(sum)
 	return nil
@@ -261,8 +339,11 @@ func (c *contents) print(w io.Writer) {
 		fmt.Fprintln(table, "\tNaN\tInf")
 		for _, s := range g.Tensors {
 			shape := fmt.Sprint(s.Shape)
-			if s.DType == checkpoint.Float64s {
-				shape += " F64"
+			if s.DType != checkpoint.Float32s {
+				shape += " " + s.DType
+			}
+			if s.Params != "" {
+				shape += ", parameters " + s.Params
 			}
 			fmt.Fprintf(table, "  %s\t%s\t%d", plain(s.Name), shape, s.T)
 			for _, title := range pieceTitles {

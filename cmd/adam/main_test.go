@@ -44,7 +44,8 @@ func TestWrongCalls(t *testing.T) {
 		"docs -dir":          "flag needs an argument: -dir",
 		"docs -dir no more":  `unexpected argument "more"`,
 		"inspect":            "want 1 arguments, got 0\n\nUsage: adam inspect [-json] FILE\n",
-		"convert a b":        "want either -from torch or -to torch\n\n",
+		"convert a b": "want either -from torch or -to torch, or else -moments or " +
+			"-params\n\n",
 	} {
 		out, messages, code := run(strings.Fields(call)...)
 		if code != 2 || out != "" || !strings.HasPrefix(messages, "adam: ") ||

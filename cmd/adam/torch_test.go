@@ -242,11 +242,11 @@ func TestInspectTensors(t *testing.T) {
 	m, v := checkpoint.FloatsOf("state.a.exp_avg", large), checkpoint.FloatsOf("state.a.exp_avg_sq",
 		large)
 	for want, data := range map[string][]checkpoint.Data{
-		"":                                {step, m, v},
-		`"state.a.step" has dtype F32`:    {checkpoint.FloatsOf("state.a.step", none), m, v},
-		`"state.a.exp_avg" has dtype I64`: {step, checkpoint.CountOf("state.a.exp_avg", 1), v},
-		`"moment" is not known`:           {step, m, v, checkpoint.FloatsOf("moment", none)},
-		`"state.b.step" is not known`:     {step, m, v, checkpoint.CountOf("state.b.step", 1)},
+		"":                             {step, m, v},
+		`"state.a.step": dtype F32`:    {checkpoint.FloatsOf("state.a.step", none), m, v},
+		`"state.a.exp_avg": dtype I64`: {step, checkpoint.CountOf("state.a.exp_avg", 1), v},
+		`"moment" is not known`:        {step, m, v, checkpoint.FloatsOf("moment", none)},
+		`"state.b.step" is not known`:  {step, m, v, checkpoint.CountOf("state.b.step", 1)},
 	} {
 		head, err := checkpoint.Encode(&info, data)
 		writeFile(t, path, head, err, data)
@@ -256,6 +256,137 @@ func TestInspectTensors(t *testing.T) {
 		} else if err == nil || !strings.Contains(err.Error(), want) || out != "" {
 			t.Errorf("%v, want %q\n%s", err, want, out)
 		}
+	}
+}
+
+// write16 saves an optimizer of tensors of fewer bits.
+func write16(t *testing.T, path string, moments adam.Moments) {
+	t.Helper()
+	const n = 100_000 // more than a buffer
+	value, halves := make([]float32, n), make([]adam.BF16, 65)
+	for i := range value {
+		value[i] = 1
+	}
+	for i := range halves {
+		halves[i] = adam.ToBF16(2)
+	}
+	s := func(master adam.Master) adam.Storage {
+		return adam.Storage{Moments: moments, Master: master}
+	}
+	o, err := adam.New(adam.Options{SaveParams: true},
+		adam.Group{Config: adam.Default(), Storage: s(adam.SplitMaster), Params16: []adam.Param16{
+			{Name: "large", Value: value, Grad: make([]float32, n)},
+			{Name: "split", BF16: halves}}},
+		adam.Group{Config: adam.Default(), Storage: s(adam.NoMaster), Params16: []adam.Param16{
+			{Name: "alone", BF16: append([]adam.BF16(nil), halves...)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Step(); err != nil {
+		t.Fatal(err)
+	}
+	// Powers of two are what every storage holds, 8 bits nearly.
+	for _, g := range o.Groups {
+		for _, p := range g.Params16 {
+			m, v := make([]float32, max(len(p.Value), len(p.BF16))), []float32(nil)
+			for i := range m {
+				m[i] = float32(i%2)/4 + 0.25
+				if i >= 50_000 {
+					m[i] *= 1024
+				}
+			}
+			v = append(v, m...)
+			m[0] = -m[0]
+			if err := o.State16(p.Name).SetFloat32(m, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := o.SaveFile(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Moments of 16 and 8 bits are summed up as what they stand for.
+func TestInspect16(t *testing.T) {
+	for moments, dtype := range map[adam.Moments]string{adam.BF16Moments: "BF16",
+		adam.Q8Moments: "I8"} {
+		path := filepath.Join(t.TempDir(), "run")
+		write16(t, path, moments)
+		out, err := output(inspectCommand, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, out, "Format    checkpoint of package adam, format 3\nChecksum  ok\n",
+			"NaN, Inf  0, 0\n", "[100000] "+dtype+" ", "[65] "+dtype+", parameters Split ",
+			"[65] "+dtype+", parameters BF16 ")
+		var c contents
+		text, err := output(inspectCommand, "-json", path)
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Groups[0].Tensors[0]
+		want := math.Sqrt(50_000 * (1.0/16 + 1.0/4) / 2 * (1 + 1<<20))
+		for _, title := range []string{"M", "V"} {
+			if got := s.Norms[title]; math.Abs(got-want) > want*1e-4 {
+				t.Errorf("%v: |%s| is %v, want %v", moments, title, got, want)
+			}
+		}
+		if s.DType != dtype || s.Params != "" || c.Groups[1].Tensors[0].Params != "BF16" {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// A checkpoint is stored otherwise, and it says how many tensors that were.
+func TestConvertStorage(t *testing.T) {
+	folder := t.TempDir()
+	path, out := filepath.Join(folder, "run"), filepath.Join(folder, "out")
+	write16(t, path, adam.BF16Moments)
+	names := filepath.Join(folder, "names")
+	if err := os.WriteFile(names, []byte("split\nalone\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, err := output(convertCommand, "-moments", "q8", "-params", "float32", path, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, said, out+": 3 tensors, 3 of them changed\n")
+	said, err = output(inspectCommand, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, said, "  large  [100000] I8  1 ", "  split  [65] I8      0 ")
+	said, err = output(convertCommand, "-moments", "float32", "-names", names, path, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, said, out+": 3 tensors, 2 of them changed\n")
+	before, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeCheckpoint(t, path, adam.Options{})
+	for want, args := range map[string][]string{
+		"-moments is float32, bf16 or q8":   {"-moments", "split", path, out},
+		"-params is float32, split or bf16": {"-params", "q8", path, out},
+		"want either":                       {"-moments", "q8", "-to", "torch", path, out},
+		"AMSGrad has no maximum of 8 bits":  {"-moments", "q8", path, out},
+		"SaveParams (" + path + ")":         {"-params", "split", path, out},
+		`no tensor "split"`:                 {"-moments", "bf16", "-names", names, path, out},
+		"names.missing": {"-moments", "bf16", "-names", names + ".missing", path,
+			out},
+	} {
+		if _, err := output(convertCommand, args...); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+	if after, err := os.ReadFile(out); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file has changed, %v", err)
 	}
 }
 

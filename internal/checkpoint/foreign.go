@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/fusedadam/adam/internal/safetensors"
@@ -57,4 +58,23 @@ func ReadHead(r io.ReaderAt) (*Head, error) {
 // Source returns the data of a tensor of the file.
 func (h *Head) Source(r io.ReaderAt, t *safetensors.Tensor) *Source {
 	return &Source{File: r, At: h.DataAt + t.From}
+}
+
+// Verify reads a checkpoint to its end, which proves its checksum, and returns what it has read and
+// the header.
+func Verify(r io.ReaderAt, limits Limits) (*Reader, *Head, error) {
+	c, err := NewReader(io.NewSectionReader(r, 0, math.MaxInt64), limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range c.Tensors {
+		if err := c.Skip(t.To - t.From); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", safetensors.Quote(t.Name), err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		return nil, nil, err
+	}
+	head, err := ReadHead(r)
+	return c, head, err
 }
