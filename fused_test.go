@@ -256,8 +256,9 @@ func BenchmarkFused(b *testing.B) {
 				defer selection.Use(selection.Use(name))
 				o := operands.New(rand.New(rand.NewPCG(1, 2)), tile, [5]int{}, operands.Normal)
 				var float32s [4][]float32
+				var memory [][]float32 // not all at one place of their pages
 				for i := range float32s {
-					float32s[i] = make([]float32, n)
+					float32s[i] = within(&memory, n, 6)
 					repeat(float32s[i], *o.Slices()[i])
 				}
 				for _, f := range fusions {

@@ -159,9 +159,9 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
-// GROUP encodes the four vectors from 4·k on, two pairs. READY and FINISH are what a fused step does
-// for a pair before and behind its codes, or NONE: R and M are not theirs, nor BASEM and BASEV. The
-// second moments are clamped by packing.
+// GROUP encodes the four vectors from 4k on, two pairs. READY and FINISH are what a fused step does
+// for a pair before and behind its codes, or NONE: R, M, BASEM and BASEV are not theirs. Packing
+// clamps the second moments.
 #define GROUP(MEET, order, READY, FINISH, k) \
 	READY(2*k)               \
 	CODES(4*k, NEAR, R, M)   \
