@@ -49,9 +49,11 @@ loop:                        \
 	QUOTIENT(ROOT, M, R)     \
 	QUOTIENT(NEXTROOT, NEXTM, NEXTR)
 
-// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many elements ahead.
+// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many bytes ahead: those of 32 bits at
+// R11, which INDEX32 sets.
 #define ASK16(base) PREFETCHT0 (base)(CX*1)
-#define ASK32(base) PREFETCHT0 (base)(CX*2)
+#define ASK32(base) ASKAT(base, 0, R11)
+#define INDEX32     LEAQ (CX)(BX*2), R11
 
 // The bfloat16 at BX: the even and the odd ones, or the first and the second LANES.
 #define EVEN(base, o, d)   VPSLLD $16, (o)(base)(BX*2), d
@@ -187,6 +189,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 // With float32 gradients and parameters, NaNs may have any lower half. PICK picks upper halves.
 #define PICK HIGH
 #define ONEMOMENTS(o) \
+	INDEX32                  \
 	ASK32(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
@@ -237,6 +240,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	STORE(m, AT(DX, o))
 
 #define ONEGRADIENT(o) \
+	INDEX32                  \
 	ASK16(SI)                \
 	ASK32(R8)                \
 	ASK32(DX)                \
@@ -274,6 +278,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	XORL CX, CX              \
 	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
+	INDEX32                  \
 	PAIRS(PAIR)              \
 	PCALIGN $64              \
 loop:                        \
@@ -286,7 +291,11 @@ loop:                        \
 	SHRQ $6, CX              \
 	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
+	ADDQ BX, CX              \
+	PREFETCHT0 (DX)(CX*1)    \
+	PREFETCHT0 (R8)(CX*1)    \
+	ADDQ BX, CX              \
+	INDEX32                  \
 	GROUPS(MEET, order, READYQ8, FINISH) \
 	FINITE(finiteM, finiteV) \
 	ADDQ $64, BX             \
@@ -351,8 +360,8 @@ loop:                        \
 	MOMENTS8(20, T, W, k)
 
 #define PAIRQ8(k) \
-	PREFETCHT0 ((k)*8*LANES)(SI)(CX*2) \
-	PREFETCHT0 ((k)*8*LANES)(DI)(CX*2) \
+	ASKAT(SI, (k)*8*LANES, R11) \
+	ASKAT(DI, (k)*8*LANES, R11) \
 	VECTORQ8(2*(k))          \
 	VECTORQ8(2*(k)+1)
 
