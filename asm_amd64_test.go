@@ -46,7 +46,8 @@ var needs = func() map[string][2]string {
 	for _, s := range strings.Fields("VPACKSSDW VPACKSSWB VPSRLW VPSUBW VPMOVSXBW") {
 		m[s] = [2]string{"avx512bw", "avx2"}
 	}
-	for _, s := range strings.Fields("VPTERNLOGD VFIXUPIMMPS VPANDD VMOVDQU32 VMOVDQA32 VSHUFI64X2") {
+	for _, s := range strings.Fields("VPTERNLOGD VFIXUPIMMPS VPANDD VMOVDQU32 VMOVDQA32 " +
+		"VSHUFI64X2") {
 		m[s] = [2]string{"avx512f", "avx512vl"}
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +

@@ -1,7 +1,7 @@
 // The fused steps in AVX-512, for vectors of 512 and of 256 bits. Each makes n elements, a multiple
-// of 64 and not 0, two vectors a turn: the moments of both, then their words and what is stored of
-// the moments, which needs no divider, then the parameters. Where no stream is of float32 one
-// vector has the even elements and one the odd ones. Otherwise one follows the other.
+// of 64 and not 0, two vectors a turn. Where no stream is of float32 one vector has the even
+// elements and one the odd ones: that takes the fewest instructions. Otherwise one follows the
+// other. The limit in cache is the number of vector instructions.
 //
 //	DI p or hi   R9 lo   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
 //	BX index of the elements at hand   CX prefetch   R11 scratch
@@ -27,8 +27,8 @@
 	CONSTANT(0xffff0000, HIGH)
 
 // EACHTURN is the schedule. ONE makes the moments of a turn up to the square root, at an offset in
-// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. ONE is done for the
-// elements of the next turn between BETWEEN and TWO.
+// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. Between these two
+// ONE is done for the elements of the next turn.
 #define EACHTURN(ONE, BETWEEN, TWO) \
 	MOVQ ·ahead(SB), CX      \
 	ONE(0)                   \
@@ -49,9 +49,11 @@ loop:                        \
 	QUOTIENT(ROOT, M, R)     \
 	QUOTIENT(NEXTROOT, NEXTM, NEXTR)
 
-// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many elements ahead.
+// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many bytes ahead: those of 32 bits at
+// R11, which INDEX32 sets.
 #define ASK16(base) PREFETCHT0 (base)(CX*1)
-#define ASK32(base) PREFETCHT0 (base)(CX*2)
+#define ASK32(base) ASKAT(base, 0, R11)
+#define INDEX32     LEAQ (CX)(BX*2), R11
 
 // The bfloat16 at BX: the even and the odd ones, or the first and the second LANES.
 #define EVEN(base, o, d)   VPSLLD $16, (o)(base)(BX*2), d
@@ -79,7 +81,7 @@ loop:                        \
 	VPTERNLOGD $0x28, LOW, T, W \
 	VPTERNLOGD $0x28, LOW, NEXTT, NEXTW
 
-// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v still has to become
+// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v has yet to become
 // +0.
 #define MOMENTS16(DECODE, o, v, k, r, m) \
 	DECODE(R8, o, v)         \
@@ -88,8 +90,8 @@ loop:                        \
 	DECODE(DX, o, m)         \
 	FIRSTMOMENT(LOADMUL, m, m)
 
-// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all had that it may
-// come from: no word carries into the upper half.
+// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all have that it
+// may come from: no word carries into the upper half.
 //
 //	m = m + word mod 2^16    v = v + word>>16
 #define BOTH16(o) \
@@ -187,6 +189,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 // With float32 gradients and parameters, NaNs may have any lower half. PICK picks upper halves.
 #define PICK HIGH
 #define ONEMOMENTS(o) \
+	INDEX32                  \
 	ASK32(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
@@ -237,6 +240,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	STORE(m, AT(DX, o))
 
 #define ONEGRADIENT(o) \
+	INDEX32                  \
 	ASK16(SI)                \
 	ASK32(R8)                \
 	ASK32(DX)                \
@@ -274,6 +278,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	XORL CX, CX              \
 	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
+	INDEX32                  \
 	PAIRS(PAIR)              \
 	PCALIGN $64              \
 loop:                        \
@@ -286,7 +291,11 @@ loop:                        \
 	SHRQ $6, CX              \
 	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
+	ADDQ BX, CX              \
+	PREFETCHT0 (DX)(CX*1)    \
+	PREFETCHT0 (R8)(CX*1)    \
+	ADDQ BX, CX              \
+	INDEX32                  \
 	GROUPS(MEET, order, READYQ8, FINISH) \
 	FINITE(finiteM, finiteV) \
 	ADDQ $64, BX             \
@@ -351,8 +360,8 @@ loop:                        \
 	MOMENTS8(20, T, W, k)
 
 #define PAIRQ8(k) \
-	PREFETCHT0 ((k)*8*LANES)(SI)(CX*2) \
-	PREFETCHT0 ((k)*8*LANES)(DI)(CX*2) \
+	ASKAT(SI, (k)*8*LANES, R11) \
+	ASKAT(DI, (k)*8*LANES, R11) \
 	VECTORQ8(2*(k))          \
 	VECTORQ8(2*(k)+1)
 

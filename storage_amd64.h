@@ -71,8 +71,9 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPADDD  T, d, d
 
 // Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
-// and second moments in float32 are at R14 and where VAT says. BASEM and BASEV are L of codec_generic.go, and
-// the base of the second moments for codes from -128 on, to encode it with its sign changed.
+// and second moments in float32 are at R14 and where VAT says. BASEM and BASEV are L of
+// codec_generic.go, and the base of the second moments for codes from -128 on, to encode with its
+// sign changed.
 
 #define BASEM NEXTW
 #define BASEV NEXTT
@@ -158,8 +159,9 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
-// GROUP encodes the four vectors from 4·k on, two pairs. READY and FINISH are what a fused step does
-// for a pair before and behind its codes, or NONE: R and M are not theirs, nor the BASES. The second moments are clamped by packing.
+// GROUP encodes the four vectors from 4k on, two pairs. READY and FINISH are what a fused step does
+// for a pair before and behind its codes, or NONE: R, M, BASEM and BASEV are not theirs. Packing
+// clamps the second moments.
 #define GROUP(MEET, order, READY, FINISH, k) \
 	READY(2*k)               \
 	CODES(4*k, NEAR, R, M)   \

@@ -22,7 +22,8 @@
 #define NEXTM  Y6
 
 // Two vectors are one cache line.
-#define ASK(base) AHEAD(base, 0)
+#define ASK(base) ASKAT(base, 0, CX)
+#define ASKAT(base, o, index) PREFETCHT0 (o)(base)(index*1)
 
 // The registers of storage_amd64.h: constants, the place of the words, and scratch.
 #define MUL1     Y26

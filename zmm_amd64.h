@@ -22,9 +22,10 @@
 #define NEXTM  Z6
 
 // Two vectors are two cache lines.
-#define ASK(base) \
-	AHEAD(base, 0)           \
-	AHEAD(base, 64)
+#define ASK(base) ASKAT(base, 0, CX)
+#define ASKAT(base, o, index) \
+	PREFETCHT0 (o)(base)(index*1) \
+	PREFETCHT0 (o+64)(base)(index*1)
 
 // The registers of storage_amd64.h: constants, the place of the words, and scratch.
 #define MUL1     Z26
