@@ -130,8 +130,6 @@ func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
 		fusedBF16AVX2(a, n, c)
 	case fusedMoments:
 		fusedMomentsAVX2(a, n, c)
-	case fusedGradient:
-		fusedGradientAVX2(a, n, c)
 	default:
 		return false
 	}

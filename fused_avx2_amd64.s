@@ -138,7 +138,7 @@ loop:                        \
 #define ADDRESSY(mem, scalar, d) VMOVUP mem, d \
 	VMULP scalar, d, d
 
-// WORDY makes a word, see words.go.
+// WORDY makes a word, see words.go. In t is its upper half, which the last step leaves as it is.
 #define WORDY(w, t) \
 	VPSRLD  $16, PLACEY, w   \
 	VPXOR   PLACEY, w, w     \
@@ -182,30 +182,26 @@ loop:                        \
 	DECODE(DX, m)            \
 	FIRSTMOMENTY(MULY, m, m)
 
-// ROUNDY stores them; UPPER puts upper halves together, and QUIETED is QUIETY where NaNs may have
+// ROUNDY stores them; UPPER puts upper halves together, and ADD is QUIETPLUSY where NaNs may have
 // more than zeros in their lower half. It leaves the lower halves of the words in WY and NEXTWY.
 //
 //	m = m + word mod 2^16    v = v + word>>16
-#define ROUNDY(UPPER, QUIETED) \
-	QUIETED(VY)              \
-	QUIETED(NEXTVY)          \
-	VPSRLD  $16, WY, TY      \
-	VPSRLD  $16, NEXTWY, NEXTTY \
-	VPADDD  TY, VY, VY       \
-	VPADDD  NEXTTY, NEXTVY, NEXTVY \
+#define ROUNDY(UPPER, ADD) \
+	ADD(VY, TY, VY)          \
+	ADD(NEXTVY, NEXTTY, NEXTVY) \
 	UPPER(NEXTVY, VY)        \
 	VMOVUPS VY, (R8)(BX*2)   \
 	VPAND   LOWY, WY, WY     \
 	VPAND   LOWY, NEXTWY, NEXTWY \
-	VMOVUPS MY, VY           \
-	VMOVUPS NEXTMY, NEXTVY   \
-	QUIETED(VY)              \
-	QUIETED(NEXTVY)          \
-	VPADDD  WY, VY, VY       \
-	VPADDD  NEXTWY, NEXTVY, NEXTVY \
+	ADD(MY, WY, VY)          \
+	ADD(NEXTMY, NEXTWY, NEXTVY) \
 	UPPER(NEXTVY, VY)        \
 	VMOVUPS VY, (DX)(BX*2)
-#define NOQUIET(d)
+#define PLUSY(from, w, d) VPADDD w, from, d
+#define QUIETPLUSY(from, w, d) \
+	VPMINSD QUIET1Y, from, d \
+	VPMINUD QUIET2Y, d, d    \
+	VPADDD  w, d, d
 
 // SPLITY makes the parameters of a split master.
 //
@@ -240,7 +236,7 @@ loop:                        \
 	MOMENTS16Y(EVENY, VY, RY, MY) \
 	MOMENTS16Y(ODDY, NEXTVY, NEXTRY, NEXTMY) \
 	TWOWORDSY                \
-	ROUNDY(UPPERSY, NOQUIET) \
+	ROUNDY(UPPERSY, PLUSY) \
 	SPLITY
 
 // func fusedSplitAVX2(a *operands16, n int, c *coeffs)
@@ -261,7 +257,7 @@ TEXT ·fusedSplitAVX2(SB), NOSPLIT, $616-24
 	MOMENTS16Y(EVENY, VY, RY, MY) \
 	MOMENTS16Y(ODDY, NEXTVY, NEXTRY, NEXTMY) \
 	TWOWORDSY                \
-	ROUNDY(UPPERSY, NOQUIET) \
+	ROUNDY(UPPERSY, PLUSY) \
 	EVENY(DI, VY)            \
 	ODDY(DI, NEXTVY)         \
 	PARAMETERY(MULY, VY, RY, MY, VY) \
@@ -296,7 +292,7 @@ TEXT ·fusedBF16AVX2(SB), NOSPLIT, $616-24
 	MOMENTS32Y(FIRSTHALF, 0, VY, RY, MY) \
 	MOMENTS32Y(SECONDHALF, SIZE*YLEN, NEXTVY, NEXTRY, NEXTMY) \
 	TWOWORDSY                \
-	ROUNDY(PACKY, QUIETY)    \
+	ROUNDY(PACKY, QUIETPLUSY)    \
 	PARAMETERSY(ADDRESSY, STOREY, 0, RY, MY) \
 	PARAMETERSY(ADDRESSY, STOREY, SIZE*YLEN, NEXTRY, NEXTMY)
 
@@ -306,31 +302,4 @@ TEXT ·fusedMomentsAVX2(SB), NOSPLIT, $616-24
 	LOAD_FUSEDY(operands16_p, operands16_grad, operands16_m16, operands16_v16)
 	WORDS_FUSEDY(1, YLEN, YLEN)
 	EACHTURN(TURNMOMENTSY)
-	LEAVE(left)
-
-// MOMENTSGY makes float32 moments with a bfloat16 gradient.
-#define MOMENTSGY(DECODE, o, r, m) \
-	DECODE(SI, GY)           \
-	VMULP   SY, GY, GY       \
-	SECONDMOMENTY(ADDRESSY, AT(R8, o), VY) \
-	STOREY(VY, AT(R8, o))    \
-	VSQRTP  VY, r            \
-	FIRSTMOMENTY(ADDRESSY, AT(DX, o), m) \
-	STOREY(m, AT(DX, o))
-
-#define TURNGRADIENTY \
-	ASK16(SI)                \
-	ASK32(R8)                \
-	ASK32(DX)                \
-	ASK32(DI)                \
-	MOMENTSGY(FIRSTHALF, 0, RY, MY) \
-	MOMENTSGY(SECONDHALF, SIZE*YLEN, NEXTRY, NEXTMY) \
-	PARAMETERSY(ADDRESSY, STOREY, 0, RY, MY) \
-	PARAMETERSY(ADDRESSY, STOREY, SIZE*YLEN, NEXTRY, NEXTMY)
-
-// func fusedGradientAVX2(a *operands16, n int, c *coeffs)
-TEXT ·fusedGradientAVX2(SB), NOSPLIT, $616-24
-	ENTER(usual)
-	LOAD_FUSEDY(operands16_p, operands16_grad16, operands16_m, operands16_v)
-	EACHTURN(TURNGRADIENTY)
 	LEAVE(left)
