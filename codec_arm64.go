@@ -108,6 +108,3 @@ func decodeQ8NEON(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 
 //go:noescape
 func encodeQ8NEON(m8, v8 *int8, mScale, vScale *uint8, m, v *float32, n int, next, k1 uint32)
-
-// There are no fused loops.
-func (c *coeffs) stepFused(fusion, *operands16, int) bool { return false }

@@ -236,8 +236,8 @@ func TestFusedEqualGeneric(t *testing.T) {
 						checkFused(t, r, f.fusion, n, func() int { return 0 }, normal)
 					}
 				}
-				has := Kernel() == "avx512" || Kernel() == "avx512vl" ||
-					Kernel() == "avx2" && f.fusion <= fusedMoments
+				has := Kernel() != "rvv" && Kernel() != selection.Generic &&
+					(Kernel() != "avx2" || f.fusion <= fusedMoments)
 				require.True(t, fused || !has, "no fused step")
 			})
 		}
