@@ -76,33 +76,52 @@ left:                        \
 	FMAX(V, U, V)            \
 	MOV   F1, -size(R4)
 
-#define STEP(MOV, size, VL2, VMAX) \
-	MOV.P size(R1), F0       \
-	FMUL(SCALE, G, G)        \
-	VL2(MOV, size)           \
-	MOV.P size(R3), F1       \
+// The arithmetic without loads and stores: fused steps have their own, see fused_arm64.s.
+#define SCALED \
+	FMUL(SCALE, G, G)
+
+#define SECOND \
 	FMUL(B2, V, V)           \
 	FMUL(C2, G, U)           \
 	FMUL(G, U, U)            \
 	FADD(U, V, V)            \
 	CMTST(V25, V1, V2)       \
-	VAND  V2.B16, V1.B16, V1.B16 \
-	MOV   F1, -size(R3)      \
-	VMAX(MOV, size)          \
-	FSQRT(V, R)              \
-	MOV.P size(R2), F4       \
+	VAND  V2.B16, V1.B16, V1.B16
+
+#define ROOT \
+	FSQRT(V, R)
+
+#define FIRST \
 	FMUL(B1, M, M)           \
 	FMUL(C1, G, G)           \
 	FADD(G, M, M)            \
 	CMTST(V25, V4, V2)       \
-	VAND  V2.B16, V4.B16, V4.B16 \
-	MOV   F4, -size(R2)      \
+	VAND  V2.B16, V4.B16, V4.B16
+
+#define UPDATE \
 	FADD(EPS, R, R)          \
 	FDIV(R, M, R)            \
-	FMUL(ALPHA, R, R)        \
-	MOV.P size(R0), F0       \
+	FMUL(ALPHA, R, R)
+
+#define PARAMETER \
 	FMUL(KAPPA, G, G)        \
-	FSUB(R, G, G)            \
+	FSUB(R, G, G)
+
+#define STEP(MOV, size, VL2, VMAX) \
+	MOV.P size(R1), F0       \
+	SCALED                   \
+	VL2(MOV, size)           \
+	MOV.P size(R3), F1       \
+	SECOND                   \
+	MOV   F1, -size(R3)      \
+	VMAX(MOV, size)          \
+	ROOT                     \
+	MOV.P size(R2), F4       \
+	FIRST                    \
+	MOV   F4, -size(R2)      \
+	UPDATE                   \
+	MOV.P size(R0), F0       \
+	PARAMETER                \
 	MOV   F0, -size(R0)
 
 #define KERNEL(VL2, VMAX, vector, tail, element) \
