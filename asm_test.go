@@ -237,16 +237,18 @@ func TestEncodings(t *testing.T) {
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOFLAGS=", "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	operation := regexp.MustCompile(`^(F\w+)(4S|2D)\(([^)]*)\)$`)
-	widening := map[string]string{ // from float32 to float64
-		"FCVTL": "VFCVTL V%s.S2, V%s.D2", "FCVTLH": "VFCVTL2 V%s.S4, V%s.D2",
+	operation := regexp.MustCompile(`^(F\w+)(4S|2D|4H)\(([^)]*)\)$`)
+	widths := map[string]string{ // of conversions
+		"FCVTL2D": "VFCVTL V%s.S2, V%s.D2", "FCVTLH2D": "VFCVTL2 V%s.S4, V%s.D2",
+		"FCVTL4S": "VFCVTL V%s.H4, V%s.S4", "FCVTN4H": "VFCVTN V%s.S4, V%s.H4",
 	}
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
 	for _, file := range assemblyFiles(t, "*_arm64.s", "internal/roofline/*_arm64.s") {
 		byHand := func(name string) bool {
-			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D")
+			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D") ||
+				strings.HasSuffix(name, "4H")
 		}
 		for _, f := range readAssembly(t, file, byHand) {
 			var want []string
@@ -256,7 +258,7 @@ func TestEncodings(t *testing.T) {
 				if m := operation.FindStringSubmatch(s); m != nil {
 					registers := splitArgs(m[3])
 					lanes := map[string]string{"4S": ".S4", "2D": ".D2"}[m[2]]
-					if format := widening[m[1]]; format != "" {
+					if format := widths[m[1]+m[2]]; format != "" {
 						want = append(want, fmt.Sprintf(format, registers[0], registers[1]))
 					} else {
 						want = append(want, m[1]+" V"+strings.Join(registers, lanes+", V")+lanes)

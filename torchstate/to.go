@@ -26,10 +26,11 @@ import (
 // error.
 //
 // Torch has no place for Optimizer.T, GradScale, the moving averages, the rest of split masters and
-// the keys of the rounding, and none for Config.EpsUncorrected, which is an error. A checkpoint that
-// has both groups with decoupled weight decay and groups with another one is for two optimizers, or
-// for torch.optim.Adam from 2.7 on, which has it as an option of the group; the metadata optimizer
-// is "Adam and AdamW" then.
+// the keys of the rounding, and none for Config.EpsUncorrected, which is an error.
+//
+// A checkpoint that has both groups with decoupled weight decay and groups with another one is for
+// two optimizers, or for torch.optim.Adam from 2.7 on, which has it as an option of the group; the
+// metadata optimizer is "Adam and AdamW" then.
 //
 // Everything is checked, the checksum included, before anything is written. An error wraps
 // adam.ErrCheckpoint if the checkpoint is bad, [ErrState] if torch cannot hold it, or is the
