@@ -14,6 +14,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/plots"
 	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/internal/report"
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -21,6 +22,8 @@ import (
 //
 //go:embed page.md
 var pageText string
+
+func init() { plot.DefaultFont.Variant = "Sans" } // as report.Fonts expects
 
 // records are all that the page is made from.
 type records struct {
@@ -273,7 +276,7 @@ func (t *task) losses(path string) error {
 			return mean(x)
 		}))
 	}
-	return plots.Save(path, "examples/"+t.name+": training loss", "step", "loss", true, curves...)
+	return plots.Save(path, "examples/"+t.name+": training loss", "step", "loss", false, curves...)
 }
 
 // differences draws how far they are from those of float32 with the same seeds, in percent.

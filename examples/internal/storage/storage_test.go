@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/storage"
@@ -116,5 +117,40 @@ func TestRecords(t *testing.T) {
 	}
 	if got, err := storage.Read[storage.Run](path); err != nil || !reflect.DeepEqual(got, runs) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Time takes the least of all steps of each storage, which take turns, and closes all.
+func TestTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "time")
+	var turns []string
+	closed := 0
+	if err := storage.Time("a", path, func(k storage.Kind) (storage.Clock, error) {
+		steps := 0
+		return storage.Clock{
+			Step: func() (time.Duration, error) {
+				turns = append(turns, k.Name)
+				steps++
+				return time.Duration(1000*(5+steps%7+len(k.Name))) * time.Nanosecond, nil
+			},
+			Close: func() error { closed++; return nil },
+		}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := storage.Read[storage.Timing](path)
+	if err != nil || len(list) != 1 || closed != len(storage.Kinds) {
+		t.Fatalf("%v, %v, %d closed", list, err, closed)
+	}
+	r := list[0]
+	for i, k := range storage.Kinds {
+		if want := float64(5 + len(k.Name)); r.Micros[k.Name] != want || turns[i] != k.Name ||
+			turns[i+len(storage.Kinds)] != k.Name {
+			t.Errorf("%s: %v µs, want %v; turns %v", k.Name, r.Micros[k.Name], want,
+				turns[:2*len(storage.Kinds)])
+		}
+	}
+	if r.Steps*len(storage.Kinds) != len(turns) || r.Kernel != adam.Kernel() {
+		t.Errorf("%+v after %d steps in all", r, len(turns))
 	}
 }
