@@ -310,7 +310,7 @@ func TestStep16(t *testing.T) {
 					value := operands.Kinds[r.IntN(len(operands.Kinds))].Value
 					p := c.param(r, n, value)
 					s := c.state(r, p, config, value)
-					s.Offset = []int{0, 64, tile - 64, 1 << 40}[r.IntN(4)]
+					s.Offset = []int{0, 64, tile - 64, math.MaxInt - 1<<20 + 1}[r.IntN(4)]
 					q, u := clone(p, s)
 					for range 2 {
 						c.draw(r, &p, value)
