@@ -179,8 +179,11 @@ func setControlRegister(value uint32) (before uint32)
 // describeMode says in words what is unusual about a mode.
 func describeMode(mode uint32) string {
 	var list []string
-	if mode&(1<<24|1) != 0 {
+	if mode&(1<<24|1<<19|1) != 0 {
 		list = append(list, "flush-to-zero")
+	}
+	if mode&(1<<26) != 0 {
+		list = append(list, "alternative half-precision")
 	}
 	rounding := []string{"", "rounding up", "rounding down", "rounding to zero"}
 	list = append(list, rounding[mode>>22&3])
