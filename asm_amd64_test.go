@@ -31,7 +31,7 @@ var needs = func() map[string][2]string {
 		"VMOVQ": {"-", "avx"}, "VCVTPH2PS": {"avx512f", "f16c"}, "VCVTPS2PH": {"avx512f", "f16c"},
 		"VPACKUSDW": {"avx512bw", "avx2"}, "VPSIGND": {"-", "avx2"}, "VPABSB": {"avx512bw", "avx2"},
 		"VPERMQ": {"avx512f", "avx2"}, "VEXTRACTI128": {"-", "avx2"}, "VPOR": {"-", "avx2"},
-		"VPCMPEQB": {"-", "avx2"},
+		"VPCMPEQB": {"-", "avx2"}, "VPBLENDW": {"-", "avx2"},
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
 		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
@@ -46,12 +46,13 @@ var needs = func() map[string][2]string {
 	for _, s := range strings.Fields("VPACKSSDW VPACKSSWB VPSRLW VPSUBW VPMOVSXBW") {
 		m[s] = [2]string{"avx512bw", "avx2"}
 	}
-	for _, s := range strings.Fields("VPTERNLOGD VPANDD VMOVDQU32 VMOVDQA32 VSHUFI64X2") {
+	for _, s := range strings.Fields("VPTERNLOGD VFIXUPIMMPS VPANDD VMOVDQU32 VMOVDQA32 " +
+		"VSHUFI64X2") {
 		m[s] = [2]string{"avx512f", "avx512vl"}
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
 		"JEQ JNE JMP ADDQ SUBQ SHLL SHRL SHRQ DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR MOVB " +
-		"MOVBLZX CMOVLEQ CMOVLLT CMOVLGT LEAL ANDQ") {
+		"MOVBLZX CMOVLEQ CMOVLLT CMOVLGT CMOVQEQ LEAL ANDQ NEGL") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m
@@ -75,6 +76,7 @@ func TestGates(t *testing.T) {
 	}
 	for _, f := range fusions {
 		users["fused"+f.name+"AVX512"], users["fused"+f.name+"AVX512VL"] = all[:1], all[1:2]
+		users["fused"+f.name+"AVX2"] = all[2:]
 	}
 	keep := func(string) bool { return false }
 	var functions []asmFunc

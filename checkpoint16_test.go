@@ -3,6 +3,7 @@ package adam
 import (
 	"bytes"
 	"fmt"
+	"hash/crc64"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -255,6 +256,18 @@ func TestCheckpoint16Types(t *testing.T) {
 			}
 		}
 		assert.Equal(t, want, got)
+	}
+}
+
+// The bytes are the same on all machines.
+func TestCheckpoint16Bytes(t *testing.T) {
+	for moments, want := range []uint64{0xfbcbc479741a30e7, 0xd0842eb811ea48ae,
+		0xb0b3e5bd30a7fda3} {
+		o := model16{moments: Moments(moments), options: Options{SaveParams: true,
+			EMADecay: 0.9}}.optimizer(t)
+		train16(t, 0, 3, o)
+		got := crc64.Checksum(saved(t, o), crc64.MakeTable(crc64.ECMA))
+		assert.Equal(t, want, got, "%v: %#x", Moments(moments), got)
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 // Each group takes the Config that its tensors had then, which must be one; an empty group keeps
 // its own. To go on with other Configs, write them after Load, or use [Optimizer.LoadWith].
 // GradScale, T and Metadata are restored as well; Options are this optimizer's. A part takes its
-// elements of the tensor, see [Optimizer.LoadParts].
+// elements of the tensor, see [Optimizer.LoadParts]. Storage must be that of the file; the command
+// "adam convert" makes a file of another one.
 //
 // Averages need EMADecay. Where the checkpoint has none although EMADecay is set, they begin anew
 // with the next step. Parameters are restored with Options.SaveParams only, and must be there then.
@@ -49,7 +50,8 @@ type LoadOptions struct {
 	// Partial restores what file and optimizer have in common. Tensors that the file does not have
 	// stay as they are, and those that the optimizer does not have are left out. Of a tensor that
 	// is restored, the average or the maximum of AMSGrad begins anew if the file lacks it, and
-	// Value stays. A tensor of another size is an error all the same, unless Name leaves it out.
+	// Value and the Key of a State16 stay. A tensor of another size is an error all the same,
+	// unless Name leaves it out.
 	Partial bool
 	// KeepConfigs leaves the Configs of Groups as they are.
 	KeepConfigs bool

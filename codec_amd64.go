@@ -116,8 +116,24 @@ func (c *coeffs) stepFused(f fusion, a *operands16, n int) bool {
 		return c.fusedAVX512(f, a, n)
 	case avx512vl:
 		return c.fusedAVX512VL(f, a, n)
+	case avx2:
+		return c.fusedAVX2(f, a, n)
 	}
 	return false
+}
+
+func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
+	switch f {
+	case fusedSplit:
+		fusedSplitAVX2(a, n, c)
+	case fusedBF16:
+		fusedBF16AVX2(a, n, c)
+	case fusedMoments:
+		fusedMomentsAVX2(a, n, c)
+	default:
+		return false
+	}
+	return true
 }
 
 func (c *coeffs) fusedAVX512(f fusion, a *operands16, n int) bool {

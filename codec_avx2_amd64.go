@@ -38,3 +38,14 @@ func decodeQ8AVX2(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 
 //go:noescape
 func encodeQ8AVX2(m8, v8 *int8, mScale, vScale *uint8, m, v *float32, n int, next, k1 uint32)
+
+// The fused steps in AVX2. One of fusedGradient would be no faster than the codecs.
+
+//go:noescape
+func fusedSplitAVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedBF16AVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedMomentsAVX2(a *operands16, n int, c *coeffs)

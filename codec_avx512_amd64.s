@@ -147,8 +147,8 @@ TEXT ·encodeF16AVX512(SB), NOSPLIT, $8-24
 	VMOVAPS b, t             \
 	VPERMT2W c, Z17, t       \
 	VMOVUPS t, (o/2)(R9)     \
-	VPADDD  HALF, b, b       \
-	VPADDD  HALF, c, c       \
+	VPADDD  Z18, b, b       \
+	VPADDD  Z18, c, c       \
 	VPERMT2W c, Z16, b       \
 	VMOVUPS b, (o/2)(DI)
 #define ENCODESPLIT \
@@ -165,7 +165,7 @@ TEXT ·encodeSplitAVX512(SB), NOSPLIT, $0-32
 	MOVQ s+16(FP), SI
 	MOVQ n+24(FP), CX
 	QUIETS
-	CONSTANT(0x8000, HALF)
+	CONSTANT(0x8000, Z18)
 	HALVES(UPPER, Z16)
 	HALVES(LOWER, Z17)
 	EACH(ENCODESPLIT)
@@ -210,13 +210,15 @@ TEXT ·roundBF16AVX512(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
+#define VAT(k) ((k)*4*LANES)(AX)
+
 #define FROMQ8(k) \
 	VPMOVSXBD (k*LANES)(DX)(BX*1), G \
-	FROMCODEM(20, G, M)      \
+	FROMCODEM(20, G, BASEM, M)      \
 	VMOVUPS M, (k*4*LANES)(R14) \
 	VPMOVSXBD (k*LANES)(R8)(BX*1), V \
-	FROMCODEV(20, V, V)      \
-	VMOVUPS V, (k*4*LANES)(AX)
+	FROMCODEV(20, V, BASEV, V)      \
+	VMOVUPS V, VAT(k)
 
 // func decodeQ8AVX512(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 TEXT ·decodeQ8AVX512(SB), NOSPLIT, $8-56
@@ -233,7 +235,8 @@ TEXT ·decodeQ8AVX512(SB), NOSPLIT, $8-56
 	JGE  done
 	PCALIGN $64
 loop:
-	BASES
+	XORL CX, CX
+	BASES(VPBROADCASTD, BASEM, BASEV)
 	FROMQ8(0)
 	OTHERS(FROMQ8)
 	ADDQ $1, R12

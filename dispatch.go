@@ -96,6 +96,9 @@ func (k *coeffs) compute(c *Config, t uint64, scale float64) {
 	if c.Maximize {
 		k.s = -k.s
 	}
+	if k.s != k.s { // with zeros in its lower half: fused steps round the NaNs that come from it
+		k.s = math.Float32frombits(0x7fc00000)
+	}
 	if c.Eps >= flushEps {
 		k.live = exponent
 	}

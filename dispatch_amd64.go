@@ -79,6 +79,7 @@ var (
 
 func init() {
 	selection.Chosen = selection.Choice{CPUs: taken.cpus, Kin: taken.kin, Ahead: taken.ahead}
+	selection.Optional = []selection.Flag{{Name: "f16c", Have: f16c}}
 }
 
 // choose returns the first choice that fits a CPU.

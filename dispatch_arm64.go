@@ -163,8 +163,9 @@ func average64NEON(e, p *float64, n int, c float64)
 //go:noescape
 func add64NEON(to, from *float64, n int)
 
-// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, FZ16, RMode, FZ and AHP),
-// and their values when a program starts: no traps, rounding to nearest, subnormals kept.
+// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, FZ16, RMode, FZ
+// and AHP), and their values when a program starts: no traps, rounding to nearest, subnormals kept,
+// IEEE half precision.
 const (
 	modeBits  = 0x05c89f07
 	usualMode = 0

@@ -1,7 +1,7 @@
 // The fused steps in AVX-512, for vectors of 512 and of 256 bits. Each makes n elements, a multiple
-// of 64 and not 0, two vectors a turn: the moments of both, then their words and what is stored of
-// the moments, which needs no divider, then the parameters. Where no stream is of float32 one
-// vector has the even elements and one the odd ones. Otherwise one follows the other.
+// of 64 and not 0, two vectors a turn. Where no stream is of float32 one vector has the even
+// elements and one the odd ones: that takes the fewest instructions. Otherwise one follows the
+// other. The limit in cache is the number of vector instructions.
 //
 //	DI p or hi   R9 lo   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
 //	BX index of the elements at hand   CX prefetch   R11 scratch
@@ -26,130 +26,157 @@
 	CONSTANT(0xffff, LOW)    \
 	CONSTANT(0xffff0000, HIGH)
 
-// EACHTURN makes BODY of two vectors a turn.
-#define EACHTURN(BODY) \
+// EACHTURN is the schedule. ONE makes the moments of a turn up to the square root, at an offset in
+// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. Between these two
+// ONE is done for the elements of the next turn.
+#define EACHTURN(ONE, BETWEEN, TWO) \
 	MOVQ ·ahead(SB), CX      \
+	ONE(0)                   \
+	SUBQ $(2*LANES), R10     \
 	PCALIGN $64              \
 loop:                        \
-	BODY                     \
+	BETWEEN                  \
+	ONE(4*LANES)             \
+	TWO                      \
 	ADDQ $(2*LANES), BX      \
 	ADDQ $(4*LANES), CX      \
 	CMPQ BX, R10             \
-	JLT  loop
+	JLT  loop                \
+	BETWEEN                  \
+	TWO
 
-// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many elements ahead.
+#define QUOTIENTS \
+	QUOTIENT(ROOT, M, R)     \
+	QUOTIENT(NEXTROOT, NEXTM, NEXTR)
+
+// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many bytes ahead: those of 32 bits at
+// R11, which INDEX32 sets.
 #define ASK16(base) PREFETCHT0 (base)(CX*1)
-#define ASK32(base) PREFETCHT0 (base)(CX*2)
+#define ASK32(base) ASKAT(base, 0, R11)
+#define INDEX32     LEAQ (CX)(BX*2), R11
 
 // The bfloat16 at BX: the even and the odd ones, or the first and the second LANES.
-#define EVEN(base, d)   VPSLLD $16, (base)(BX*2), d
-#define ODD(base, d)    VPANDD (base)(BX*2), HIGH, d
-#define FIRST(base, d)  VPMOVZXWD (base)(BX*2), d \
+#define EVEN(base, o, d)   VPSLLD $16, (o)(base)(BX*2), d
+#define ODD(base, o, d)    VPANDD (o)(base)(BX*2), HIGH, d
+#define FIRST(base, o, d)  VPMOVZXWD (o)(base)(BX*2), d \
 	VPSLLD $16, d, d
-#define SECOND(base, d) VPMOVZXWD (2*LANES)(base)(BX*2), d \
-	VPSLLD $16, d, d
+#define SECOND(base, o, d) FIRST(base, o+2*LANES, d)
 
 // UPPERS makes even the upper halves of both.
 #define UPPERS(odd, even) \
 	VPSRLD $16, even, even   \
 	MERGE(HIGH, odd, even)
 
-// TWOWORDS makes the words of a turn.
-#define TWOWORDS \
-	WORD(PLACE, W, T)        \
-	VPADDD  NEAR, PLACE, PLACE \
-	WORD(PLACE, NEXTW, NEXTT) \
-	VPADDD  FAR, PLACE, PLACE
+// CANONICAL makes each NaN 0xffc00000.
+#define CANONICAL(d) VFIXUPIMMPS $0, NANS, d, d
+#define CANONICALS   CONSTANT(0x33, NANS) // of a quiet NaN, of another
 
-// MOMENTS16 makes bfloat16 moments with a bfloat16 gradient.
-#define MOMENTS16(DECODE, v, r, m) \
-	DECODE(SI, G)            \
-	VMULP   S, G, G          \
-	DECODE(R8, v)            \
-	SECONDMOMENT(LOADMUL, v, v) \
-	VSQRTP  v, r             \
-	DECODE(DX, m)            \
+// TWOWORDS makes the words of a turn: the lower halves in W and NEXTW, the upper ones in T and
+// NEXTT.
+#define TWOWORDS(VPADD, near) \
+	WORD0(PLACE, W, T)       \
+	VPADD   near, PLACE, PLACE \
+	WORD0(PLACE, NEXTW, NEXTT) \
+	VPADDD  FAR, PLACE, PLACE \
+	VPTERNLOGD $0x28, LOW, T, W \
+	VPTERNLOGD $0x28, LOW, NEXTT, NEXTW
+
+// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v has yet to become
+// +0.
+#define MOMENTS16(DECODE, o, v, k, r, m) \
+	DECODE(R8, o, v)         \
+	SECONDMOMENT(LOADMUL, v, v, k) \
+	VSQRTP.Z v, k, r         \
+	DECODE(DX, o, m)         \
 	FIRSTMOMENT(LOADMUL, m, m)
 
-// ROUND16 stores them. A NaN has zeros in its lower half, as all had that it may come from: no word
-// carries into the upper half. It leaves the lower halves of the words in W and NEXTW.
+// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all have that it
+// may come from: no word carries into the upper half.
 //
 //	m = m + word mod 2^16    v = v + word>>16
-#define ROUND16 \
-	VPSRLD  $16, W, T        \
-	VPSRLD  $16, NEXTW, NEXTT \
-	VPADDD  T, V, V          \
-	VPADDD  NEXTT, NEXTV, NEXTV \
+#define BOTH16(o) \
+	EVEN(SI, o, G)           \
+	VMULP   S, G, G          \
+	MOMENTS16(EVEN, o, V, K1, ROOT, M) \
+	ODD(SI, o, G)            \
+	VMULP   S, G, G          \
+	MOMENTS16(ODD, o, NEXTV, K3, NEXTROOT, NEXTM) \
+	TWOWORDS(VPADDD.BCST, step<>(SB)) \
+	VPADDD.Z T, V, K1, V     \
+	VPADDD.Z NEXTT, NEXTV, K3, NEXTV \
 	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (R8)(BX*2)    \
-	VPANDD  LOW, W, W        \
-	VPANDD  LOW, NEXTW, NEXTW \
+	VMOVUPS V, (o)(R8)(BX*2) \
 	VPADDD  M, W, V          \
 	VPADDD  NEXTM, NEXTW, NEXTV \
 	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (DX)(BX*2)
+	VMOVUPS V, (o)(DX)(BX*2)
 
 // SPLIT makes the parameters of a split master.
 //
 //	upper half hi - lo>>15, lower half lo    hi = (p + 0x8000)>>16, lo = p
-#define SPLIT \
-	VMOVDQU32 (R9)(BX*2), T  \
-	VMOVDQU32 (DI)(BX*2), W  \
+#define SPLIT(o, q, nextq) \
+	VMOVDQU32 (o)(R9)(BX*2), T  \
+	VMOVDQU32 (o)(DI)(BX*2), W  \
 	VPSRLW  $15, T, V        \
 	VPSUBW  V, W, W          \
 	VPSLLD  $16, W, V        \
 	MERGE(LOW, T, V)         \
 	VPSRLD  $16, T, NEXTV    \
 	MERGE(HIGH, W, NEXTV)    \
-	PARAMETER(LOADMUL, V, R, M, V) \
-	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTM, NEXTV) \
-	QUIET(V)                 \
-	QUIET(NEXTV)             \
+	PARAMETER(LOADMUL, V, q, V) \
+	PARAMETER(LOADMUL, NEXTV, nextq, NEXTV) \
+	CANONICAL(V)             \
+	CANONICAL(NEXTV)         \
 	VPSLLD  $16, NEXTV, T    \
 	MERGE(LOW, V, T)         \
-	VMOVUPS T, (R9)(BX*2)    \
-	VPADDD  HALF, V, V       \
-	VPADDD  HALF, NEXTV, NEXTV \
+	VMOVUPS T, (o)(R9)(BX*2)    \
+	VPADDD.BCST half<>(SB), V, V \
+	VPADDD.BCST half<>(SB), NEXTV, NEXTV \
 	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (DI)(BX*2)
+	VMOVUPS V, (o)(DI)(BX*2)
 
-#define TURNSPLIT \
+DATA step<>(SB)/4, $const_wordStep
+GLOBL step<>(SB), RODATA|NOPTR, $4
+DATA half<>(SB)/4, $0x8000
+GLOBL half<>(SB), RODATA|NOPTR, $4
+
+#define TWOSPLIT SPLIT(0, R, NEXTR)
+#define ONESPLIT(o) \
 	ASK16(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
 	ASK16(DI)                \
 	ASK16(R9)                \
-	MOMENTS16(EVEN, V, R, M) \
-	MOMENTS16(ODD, NEXTV, NEXTR, NEXTM) \
-	TWOWORDS                 \
-	ROUND16                  \
-	SPLIT
+	BOTH16(o)
 
 #define FUSED_SPLIT \
 	LOAD_FUSED(operands16_hi, operands16_grad16, operands16_m16, operands16_v16) \
 	MOVQ operands16_lo(CX), R9 \
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
-	QUIETS                   \
-	CONSTANT(0x8000, HALF)   \
-	EACHTURN(TURNSPLIT)
+	CANONICALS               \
+	EACHTURN(ONESPLIT, QUOTIENTS, TWOSPLIT)
 
 // Parameters and moments share the lower halves of their words.
-#define TURNBF16 \
+#define ONEBF16(o) \
 	ASK16(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
 	ASK16(DI)                \
-	MOMENTS16(EVEN, V, R, M) \
-	MOMENTS16(ODD, NEXTV, NEXTR, NEXTM) \
-	TWOWORDS                 \
-	ROUND16                  \
-	EVEN(DI, V)              \
-	ODD(DI, NEXTV)           \
-	PARAMETER(LOADMUL, V, R, M, V) \
-	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTM, NEXTV) \
-	VPADDD  W, V, V          \
-	VPADDD  NEXTW, NEXTV, NEXTV \
+	BOTH16(o)
+
+#define BETWEENBF16 \
+	QUOTIENTS                \
+	VMOVDQA32 W, OLDW        \
+	VMOVDQA32 NEXTW, NEXTOLDW
+
+#define TWOBF16 \
+	EVEN(DI, 0, V)           \
+	ODD(DI, 0, NEXTV)        \
+	PARAMETER(LOADMUL, V, R, V) \
+	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTV) \
+	VPADDD  OLDW, V, V       \
+	VPADDD  NEXTOLDW, NEXTV, NEXTV \
 	UPPERS(NEXTV, V)         \
 	VMOVUPS V, (DI)(BX*2)
 
@@ -157,165 +184,192 @@ loop:                        \
 	LOAD_FUSED(operands16_hi, operands16_grad16, operands16_m16, operands16_v16) \
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
-	EACHTURN(TURNBF16)
+	EACHTURN(ONEBF16, BETWEENBF16, TWOBF16)
 
-// MOMENTS32 makes bfloat16 moments with the gradient at o.
-#define MOMENTS32(DECODE, o, v, r, m) \
-	LOADMUL(AT(SI, o), S, G) \
-	DECODE(R8, v)            \
-	SECONDMOMENT(LOADMUL, v, v) \
-	VSQRTP  v, r             \
-	DECODE(DX, m)            \
-	FIRSTMOMENT(LOADMUL, m, m)
-
-// ROUND32 stores them, as ROUND16. NaNs come from float32, too. PICK picks upper halves.
-#define PICK HALF
-#define ROUND32 \
-	QUIET(V)                 \
-	QUIET(NEXTV)             \
-	VPSRLD  $16, W, T        \
-	VPSRLD  $16, NEXTW, NEXTT \
-	VPADDD  T, V, V          \
-	VPADDD  NEXTT, NEXTV, NEXTV \
-	VPERMT2W NEXTV, PICK, V  \
-	VMOVUPS V, (R8)(BX*2)    \
-	VPMINSD QUIET1, M, V     \
-	VPMINSD QUIET1, NEXTM, NEXTV \
-	VPMINUD QUIET2, V, V     \
-	VPMINUD QUIET2, NEXTV, NEXTV \
-	VPANDD  LOW, W, W        \
-	VPANDD  LOW, NEXTW, NEXTW \
-	VPADDD  W, V, V          \
-	VPADDD  NEXTW, NEXTV, NEXTV \
-	VPERMT2W NEXTV, PICK, V  \
-	VMOVUPS V, (DX)(BX*2)
-
-#define TURNMOMENTS \
+// With float32 gradients and parameters, NaNs may have any lower half. PICK picks upper halves.
+#define PICK HIGH
+#define ONEMOMENTS(o) \
+	INDEX32                  \
 	ASK32(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
 	ASK32(DI)                \
-	MOMENTS32(FIRST, 0, V, R, M) \
-	MOMENTS32(SECOND, SIZE*LANES, NEXTV, NEXTR, NEXTM) \
-	TWOWORDS                 \
-	ROUND32                  \
-	PARAMETERS(LOADMUL, STORE, 0, R, M) \
-	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM)
+	LOADMUL(AT(SI, (2*(o))), S, G) \
+	MOMENTS16(FIRST, o, V, K1, ROOT, M) \
+	LOADMUL(AT(SI, (2*(o)+SIZE*LANES)), S, G) \
+	MOMENTS16(SECOND, o, NEXTV, K3, NEXTROOT, NEXTM) \
+	TWOWORDS(VPADDD, NEAR)   \
+	CANONICAL(V)             \
+	CANONICAL(NEXTV)         \
+	VPADDD.Z T, V, K1, V     \
+	VPADDD.Z NEXTT, NEXTV, K3, NEXTV \
+	VPERMT2W NEXTV, PICK, V  \
+	VMOVUPS V, (o)(R8)(BX*2) \
+	VMOVAPS M, V             \
+	VMOVAPS NEXTM, NEXTV     \
+	CANONICAL(V)             \
+	CANONICAL(NEXTV)         \
+	VPADDD  W, V, V          \
+	VPADDD  NEXTW, NEXTV, NEXTV \
+	VPERMT2W NEXTV, PICK, V  \
+	VMOVUPS V, (o)(DX)(BX*2)
+
+#define FLOATS(o, q, nextq) \
+	PARAMETER(LOADMUL, AT(DI, o), q, G) \
+	STORE(G, AT(DI, o))      \
+	PARAMETER(LOADMUL, AT(DI, (o+SIZE*LANES)), nextq, G) \
+	STORE(G, AT(DI, (o+SIZE*LANES)))
+#define TWO32 FLOATS(0, R, NEXTR)
 
 #define FUSED_MOMENTS \
 	LOAD_FUSED(operands16_p, operands16_grad, operands16_m16, operands16_v16) \
 	WORDS_FUSED(1, LANES, LANES) \
 	CONSTANT(0xffff, LOW)    \
-	QUIETS                   \
+	CANONICALS               \
 	HALVES(UPPER, PICK)      \
-	EACHTURN(TURNMOMENTS)
+	EACHTURN(ONEMOMENTS, QUOTIENTS, TWO32)
 
 // MOMENTSG makes float32 moments with a bfloat16 gradient.
-#define MOMENTSG(DECODE, o, r, m) \
-	DECODE(SI, G)            \
+#define MOMENTSG(o, r, m) \
 	VMULP   S, G, G          \
-	SECONDMOMENT(LOADMUL, AT(R8, o), V) \
+	SECONDMOMENT(LOADMUL, AT(R8, o), V, K1) \
+	VMOVAP.Z V, K1, V        \
 	STORE(V, AT(R8, o))      \
 	VSQRTP  V, r             \
 	FIRSTMOMENT(LOADMUL, AT(DX, o), m) \
 	STORE(m, AT(DX, o))
 
-#define TURNGRADIENT \
+#define ONEGRADIENT(o) \
+	INDEX32                  \
 	ASK16(SI)                \
 	ASK32(R8)                \
 	ASK32(DX)                \
 	ASK32(DI)                \
-	MOMENTSG(FIRST, 0, R, M) \
-	MOMENTSG(SECOND, SIZE*LANES, NEXTR, NEXTM) \
-	PARAMETERS(LOADMUL, STORE, 0, R, M) \
-	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM)
+	FIRST(SI, o, G)          \
+	MOMENTSG((2*(o)), ROOT, M) \
+	SECOND(SI, o, G)         \
+	MOMENTSG((2*(o)+SIZE*LANES), NEXTROOT, NEXTM)
 
 #define FUSED_GRADIENT \
 	LOAD_FUSED(operands16_p, operands16_grad16, operands16_m, operands16_v) \
-	EACHTURN(TURNGRADIENT)
+	EACHTURN(ONEGRADIENT, QUOTIENTS, TWO32)
 
-// Moments of 8 bits go through float32 on the stack, from where ENCODE takes them: first moments at
-// R14, second ones at AX.
+// Moments of 8 bits go through float32 on the stack: the first ones at R14, the second ones behind
+// them, and the bases of their codes. A turn makes a block, pair by pair: the quotients, the codes
+// of the moments, the moments of the next block in their place, the parameters. The last block is
+// its own next one, to no effect.
+//
+//	AX index of the next block
+
+#define VAT(k)    (256+(k)*4*LANES)(R14)
+#define OLDBASEM  512(R14)
+#define OLDBASEV  516(R14)
 
 #define LOAD_FUSEDQ8(p, grad) \
 	LOAD_FUSED(p, grad, operands16_m8, operands16_v8) \
 	MOVQ operands16_mScale(CX), R12 \
 	MOVQ operands16_vScale(CX), R13 \
-	LEAQ moments-584(SP), R14 \
+	LEAQ moments-592(SP), R14 \
 	ADDQ $63, R14            \
 	ANDQ $~63, R14           \
-	LEAQ 256(R14), AX
+	XORL AX, AX
 
-#define EACHBLOCK(PAIR, MEET, order) \
+#define EACHBLOCK(PAIR, MEET, order, FINISH) \
+	XORL CX, CX              \
+	BASES(MOVL, OLDBASEM, OLDBASEV) \
+	MOVQ ·ahead(SB), CX      \
+	INDEX32                  \
+	PAIRS(PAIR)              \
 	PCALIGN $64              \
 loop:                        \
-	BASES                    \
-	PAIRS(PAIR)              \
-	SUBQ $64, BX             \
-	ENCODE(MEET, order, finiteM, finiteV) \
+	SCALES                   \
+	LEAQ 64(BX), AX          \
+	CMPQ AX, R10             \
+	CMOVQEQ BX, AX           \
+	MOVQ AX, CX              \
+	SUBQ BX, CX              \
+	SHRQ $6, CX              \
+	BASES(MOVL, OLDBASEM, OLDBASEV) \
+	MOVQ ·ahead(SB), CX      \
+	ADDQ BX, CX              \
+	PREFETCHT0 (DX)(CX*1)    \
+	PREFETCHT0 (R8)(CX*1)    \
+	ADDQ BX, CX              \
+	INDEX32                  \
+	GROUPS(MEET, order, READYQ8, FINISH) \
+	FINITE(finiteM, finiteV) \
 	ADDQ $64, BX             \
 	CMPQ BX, R10             \
 	JLT  loop
 
-// MOMENTS8 makes the k-th moments of the block, with the gradient in G and the codes, which have to
-// be moved by shift, in v and m.
-#define MOMENTS8(shift, code8, code, k, v, r, m) \
-	FROMCODEV(shift, code8, v) \
-	SECONDMOMENT(LOADMUL, v, v) \
-	VMOVUPS v, ((k)*4*LANES)(AX) \
-	VSQRTP  v, r             \
-	FROMCODEM(shift, code, m) \
-	FIRSTMOMENT(LOADMUL, m, m) \
-	VMOVUPS m, ((k)*4*LANES)(R14)
+// MOMENTS8 makes the k-th moments of the next block, with the gradient in G, of codes that have to
+// be moved by shift.
+#define MOMENTS8(shift, codeV, codeM, k) \
+	VPBROADCASTD OLDBASEV, NEXTM \
+	FROMCODEV(shift, codeV, NEXTM, V) \
+	SECONDMOMENT(LOADMUL, V, V, K1) \
+	VMOVAP.Z V, K1, V        \
+	VMOVUPS V, VAT(k)        \
+	VPBROADCASTD OLDBASEM, NEXTR \
+	FROMCODEM(shift, codeM, NEXTR, NEXTM) \
+	FIRSTMOMENT(LOADMUL, NEXTM, NEXTM) \
+	VMOVUPS NEXTM, ((k)*4*LANES)(R14)
+
+// READYQ8 makes the quotients of the k-th pair.
+#define READYQ8(k) \
+	VSQRTP  VAT(2*(k)), ROOT \
+	VSQRTP  VAT(2*(k)+1), NEXTROOT \
+	VMOVUPS ((k)*8*LANES)(R14), V \
+	VMOVUPS ((k)*8*LANES+4*LANES)(R14), U \
+	QUOTIENT(ROOT, V, ROOT)  \
+	QUOTIENT(NEXTROOT, U, NEXTROOT)
 
 #define PAIRSPLITQ8(k) \
-	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
-	ASK16(SI)                \
-	ASK16(DI)                \
-	ASK16(R9)                \
-	VPMOVSXBW (DX)(BX*1), W  \
-	VPMOVSXBW (R8)(BX*1), T  \
-	EVEN(SI, G)              \
+	PREFETCHT0 ((k)*4*LANES)(SI)(CX*1) \
+	PREFETCHT0 ((k)*4*LANES)(DI)(CX*1) \
+	PREFETCHT0 ((k)*4*LANES)(R9)(CX*1) \
+	VPMOVSXBW ((k)*2*LANES)(DX)(AX*1), W \
+	VPMOVSXBW ((k)*2*LANES)(R8)(AX*1), T \
+	VPSLLD  $16, ((k)*4*LANES)(SI)(AX*2), G \
 	VMULP   S, G, G          \
-	VPSLLD  $16, T, NEXTV    \
-	VPSLLD  $16, W, NEXTM    \
-	MOMENTS8(4, NEXTV, NEXTM, 2*k, V, R, M) \
-	ODD(SI, G)               \
+	VPSLLD  $16, T, V        \
+	VPSLLD  $16, W, NEXTV    \
+	MOMENTS8(4, V, NEXTV, 2*(k)) \
+	VPANDD  ((k)*4*LANES)(SI)(AX*2), HIGH, G \
 	VMULP   S, G, G          \
 	VPANDD  HIGH, T, T       \
 	VPANDD  HIGH, W, W       \
-	MOMENTS8(4, T, W, 2*k+1, NEXTV, NEXTR, NEXTM) \
-	SPLIT                    \
-	ADDQ $(2*LANES), BX
+	MOMENTS8(4, T, W, 2*(k)+1)
+
+#define FINISHSPLITQ8(k) \
+	PAIRSPLITQ8(k)           \
+	SPLIT(((k)*4*LANES), ROOT, NEXTROOT)
 
 #define FUSED_SPLITQ8 \
 	LOAD_FUSEDQ8(operands16_hi, operands16_grad16) \
 	MOVQ operands16_lo(CX), R9 \
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
-	QUIETS                   \
-	CONSTANT(0x8000, HALF)   \
-	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired)
+	CANONICALS               \
+	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired, FINISHSPLITQ8)
 
-#define VECTORQ8(o, k, v, r, m) \
-	VPMOVSXBD o(R8)(BX*1), T \
-	VPMOVSXBD o(DX)(BX*1), W \
-	LOADMUL(AT(SI, SIZE*o), S, G) \
-	MOMENTS8(20, T, W, k, v, r, m)
+#define VECTORQ8(k) \
+	VPMOVSXBD ((k)*LANES)(R8)(AX*1), T \
+	VPMOVSXBD ((k)*LANES)(DX)(AX*1), W \
+	LOADMUL(((k)*4*LANES)(SI)(AX*4), S, G) \
+	MOMENTS8(20, T, W, k)
 
 #define PAIRQ8(k) \
-	MOVQ ·ahead(SB), CX      \
-	LEAQ (CX)(BX*2), CX      \
-	ASK32(SI)                \
-	ASK32(DI)                \
-	VECTORQ8(0, 2*k, V, R, M) \
-	VECTORQ8(LANES, 2*k+1, NEXTV, NEXTR, NEXTM) \
-	PARAMETERS(LOADMUL, STORE, 0, R, M) \
-	PARAMETERS(LOADMUL, STORE, SIZE*LANES, NEXTR, NEXTM) \
-	ADDQ $(2*LANES), BX
+	ASKAT(SI, (k)*8*LANES, R11) \
+	ASKAT(DI, (k)*8*LANES, R11) \
+	VECTORQ8(2*(k))          \
+	VECTORQ8(2*(k)+1)
+
+#define FINISHQ8(k) \
+	PAIRQ8(k)                \
+	FLOATS(((k)*8*LANES), ROOT, NEXTROOT)
 
 #define FUSED_Q8 \
 	LOAD_FUSEDQ8(operands16_p, operands16_grad) \
 	WORDS_FUSED(1, LANES, LANES) \
-	EACHBLOCK(PAIRQ8, PACK, natural)
+	EACHBLOCK(PAIRQ8, PACK, natural, FINISHQ8)

@@ -29,13 +29,13 @@ TEXT ·fusedMomentsAVX512VL(SB), NOSPLIT, $8-24
 	LEAVE(left)
 
 // func fusedSplitQ8AVX512VL(a *operands16, n int, c *coeffs)
-TEXT ·fusedSplitQ8AVX512VL(SB), NOSPLIT, $584-24
+TEXT ·fusedSplitQ8AVX512VL(SB), NOSPLIT, $592-24
 	ENTER(usual)
 	FUSED_SPLITQ8
 	LEAVE(left)
 
 // func fusedQ8AVX512VL(a *operands16, n int, c *coeffs)
-TEXT ·fusedQ8AVX512VL(SB), NOSPLIT, $584-24
+TEXT ·fusedQ8AVX512VL(SB), NOSPLIT, $592-24
 	ENTER(usual)
 	FUSED_Q8
 	LEAVE(left)

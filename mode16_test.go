@@ -6,57 +6,46 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/fusedadam/adam/internal/operands"
+	"github.com/fusedadam/adam/internal/selection"
 	"github.com/stretchr/testify/require"
 )
 
-// Codecs have the same bits in each mode and leave it as it was.
+// The codecs have their bits in every floating-point mode of the thread, and leave it as it was.
 func TestModeOfCodecs(t *testing.T) {
-	const n = 16 * block16
 	eachMode(t, func(t *testing.T, m floatModeCase) {
-		r := rand.New(rand.NewPCG(5, 9))
+		r := rand.New(rand.NewPCG(1, 2))
 		for _, c := range codecTests {
-			w := words{r.Uint32(), r.Uint32()}
-			want := c.draw(r, n, func(_, bytes int) []byte {
-				return append(make([]byte, 0, 64+bytes), make([]byte, bytes)...)
-			})
-			var got [][]byte
-			for _, s := range want {
-				got = append(got, append(make([]byte, 0, 64+len(s)), s...))
+			usual := c.run
+			c.run = func(s [][]byte, w words) {
+				if Kernel() == selection.Generic {
+					usual(s, w)
+					return
+				}
+				left := in(m.register, func() { usual(s, w) })
+				require.Equal(t, m.register, left, "%s: the mode left", c.name)
 			}
-			c.run(want, w)
-			left := in(m.register, func() { c.run(got, w) })
-			require.Equal(t, m.register, left, "%s, %s: the mode left", c.name, m.words)
-			for i, s := range c.streams {
-				require.Negative(t, s.differ(got[i], want[i]), "%s, %s: stream %d", c.name,
-					m.words, i)
+			for _, n := range []int{1, 64, 300} {
+				c.check(t, r, n, func(int) int { return 0 })
 			}
 		}
 	})
 }
 
-// Fused steps too.
-func TestModeOfFused(t *testing.T) {
-	const n = 4 * block16
-	config := DefaultW()
-	config.LR, config.Eps = 0.1, 1e-30
-	var c coeffs
-	c.set(&config, 7, 0.7)
+// So does a step with 16 or 8 bits, fused or not.
+func TestModeOfStep16(t *testing.T) {
 	eachMode(t, func(t *testing.T, m floatModeCase) {
-		r := rand.New(rand.NewPCG(6, 9))
-		for _, f := range fusions {
-			zero := func() int { return 0 }
-			want := newFusionOperands(f.fusion, n, zero)
-			want.draw(r, func() operands.Kind { return operands.Kinds[r.IntN(len(operands.Kinds))] })
-			got := want.clone(f.fusion, n, zero)
-			w := words{r.Uint32(), r.Uint32()}
-			a, b := want.p.operands(&want.s, 0, w), got.p.operands(&got.s, 0, w)
-			if !c.stepFused(f.fusion, &a, n) {
-				continue
-			}
-			left := in(m.register, func() { c.stepFused(f.fusion, &b, n) })
-			require.Equal(t, m.register, left, "%s, %s: the mode left", f.name, m.words)
-			require.NoError(t, got.difference(want), "%s, %s", f.name, m.words)
+		r := rand.New(rand.NewPCG(3, 4))
+		value := func(r *rand.Rand) float32 { return tiny(r, 1)[0] }
+		for i, c := range combinations() {
+			config := c.configs()[i%len(c.configs())]
+			p := c.param(r, 200, value)
+			c.draw(r, &p, value)
+			s := c.state(r, p, config, value)
+			want, wantState := clone(p, s)
+			require.NoError(t, wantState.Step(want, config))
+			left := in(m.register, func() { _ = s.Step(p, config) })
+			require.Equal(t, m.register, left, "%v, %s: the mode left", c, m.words)
+			require.Empty(t, difference(p, want, s, wantState), "%v, %s", c, m.words)
 		}
 	})
 }

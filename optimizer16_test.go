@@ -266,9 +266,9 @@ func TestOptimizer16Errors(t *testing.T) {
 		"Storage of both": {Group{Storage: Storage{Master: NoMaster}, Params: someTensors(n, "b"),
 			Params16: []Param16{split()}}, ErrParams, "Storage is Float32Moments, NoMaster"},
 		"no such Moments": {Group{Storage: Storage{Moments: 9}, Params16: []Param16{split()}},
-			ErrParams, "Moments(9)"},
+			ErrParams, "Moments(9), SplitMaster: there is no such Storage"},
 		"no such Master": {Group{Storage: Storage{Master: 7}, Params16: []Param16{split()}},
-			ErrParams, "Master(7)"},
+			ErrParams, "Master(7): there is no such Storage"},
 		"fields": {Group{Params16: []Param16{{Name: "a", F16: make([]F16, 1)}}}, ErrParams,
 			`Groups[0].Params16[0], "a": F16 is a copy`},
 		"AMSGrad of Q8": {Group{Config: Config{LR: 1, AMSGrad: true},
@@ -358,6 +358,31 @@ func TestOptimizer16Overlaps(t *testing.T) {
 		_, err = o.Step()
 		require.NoError(t, err, what)
 	}
+}
+
+// A clip factor that is NaN makes moments NaN, with whatever bits: those of memory that nobody
+// wrote, say. None may be rounded to another value.
+func TestNaNOfAnyBits(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		for m := Float32Moments; m <= Q8Moments; m++ {
+			p := Param16{Name: "a", BF16: make([]BF16, 2*block16+1),
+				GradBF16: make([]BF16, 2*block16+1)}
+			bad := []float32{math.Float32frombits(0x7fffffff)}
+			o := newOptimizer(t, Options{MaxNorm: 1, Workers: 1},
+				Group{Config: DefaultW(), Storage: Storage{Moments: m}, Params16: []Param16{p}},
+				Group{Config: DefaultW(), Params: []Param{{Name: "b", Value: []float32{1},
+					Grad: bad}}})
+			_, err := o.Step()
+			require.NoError(t, err)
+			u, v := make([]float32, len(p.BF16)), make([]float32, len(p.BF16))
+			require.NoError(t, o.State16("a").Float32(u, v))
+			for i := range u {
+				require.True(t, u[i] != u[i] && v[i] != v[i] &&
+					p.BF16[i].Float32() != p.BF16[i].Float32(),
+					"%v, element %d: m %v, v %v, p %v", m, i, u[i], v[i], p.BF16[i].Float32())
+			}
+		}
+	})
 }
 
 // Tensors of few bits are added, removed and regrouped as others are, and keep their states.

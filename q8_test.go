@@ -224,13 +224,19 @@ func TestEncodeQ8(t *testing.T) {
 						require.Fail(t, "too far", "m %v decodes to %v", m[i], gotM[i])
 					}
 				}
+				// as docs/ARITHMETIC.md has it
+				all := math.Abs(float64(m[i])) + 1.25*math.Ldexp(1, scale-142)
+				off := math.Abs(float64(gotM[i]) - float64(m[i]))
+				if off >= all/8+all*0x1p-23 && !math.IsInf(off, 1) {
+					require.Fail(t, "beyond the bound", "m %v decodes to %v", m[i], gotM[i])
+				}
 				base := 8*int(q.vScale[b]) - 247
 				k, _ := placeOf(float64(v[i]))
-				off := math.Abs(float64(gotV[i]) - float64(v[i]))
+				off = math.Abs(float64(gotV[i]) - float64(v[i]))
 				switch {
-				case k < base:
+				case float64(v[i]) < 1.125*math.Ldexp(1, int(q.vScale[b])-158):
 					requireFloat(t, places[base], gotV[i], "v %v", v[i])
-				case k < 2039 && off >= places[k+1]-places[k]:
+				case k < 2039 && (off >= places[k+1]-places[k] || off >= float64(v[i])/8):
 					require.Fail(t, "too far", "v %v decodes to %v", v[i], gotV[i])
 				}
 				if !(gotV[i] > 0) {

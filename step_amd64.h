@@ -141,14 +141,15 @@ tail:                        \
 	VMOVAP    U, K1, V       \
 	ST(V, AT(R9, o))
 
-// The formulas; from is where the old value lies. G is the gradient, which FIRSTMOMENT uses up.
-#define SECONDMOMENT(LDMUL, from, v) \
+// The formulas; from is where the old value lies. SECONDMOMENT leaves in k which elements of v are
+// not to be +0. G is the gradient, which FIRSTMOMENT uses up. QUOTIENT of the root r and the moment
+// m is what PARAMETER takes.
+#define SECONDMOMENT(LDMUL, from, v, k) \
 	LDMUL(from, B2, v)       \
 	VMULP     C2, G, U       \
 	VMULP     G, U, U        \
 	VADDP     U, v, v        \
-	VPTESTM   LIVE, v, K1    \
-	VMOVAP.Z  v, K1, v
+	VPTESTM   LIVE, v, k
 
 #define FIRSTMOMENT(LDMUL, from, m) \
 	LDMUL(from, B1, m)       \
@@ -157,17 +158,20 @@ tail:                        \
 	VPTESTM   LIVE, m, K2    \
 	VMOVAP.Z  m, K2, m
 
-#define PARAMETER(LDMUL, from, r, m, p) \
-	VADDP     EPS, r, r      \
-	VDIVP     r, m, r        \
-	VMULP     ALPHA, r, r    \
+#define QUOTIENT(r, m, q) \
+	VADDP     EPS, r, q      \
+	VDIVP     q, m, q
+
+#define PARAMETER(LDMUL, from, q, p) \
+	VMULP     ALPHA, q, q    \
 	LDMUL(from, KAPPA, p)    \
-	VSUBP     r, p, p
+	VSUBP     q, p, p
 
 #define MOMENTS(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
 	LDMUL(AT(SI, o), S, G)   \
 	VL2(LD, o)               \
-	SECONDMOMENT(LDMUL, AT(R8, o), V) \
+	SECONDMOMENT(LDMUL, AT(R8, o), V, K1) \
+	VMOVAP.Z  V, K1, V       \
 	ST(V, AT(R8, o))         \
 	VMAX(LD, ST, o)          \
 	VSQRTP    V, r           \
@@ -175,7 +179,8 @@ tail:                        \
 	ST(m, AT(DX, o))
 
 #define PARAMETERS(LDMUL, ST, o, r, m) \
-	PARAMETER(LDMUL, AT(DI, o), r, m, G) \
+	QUOTIENT(r, m, r)        \
+	PARAMETER(LDMUL, AT(DI, o), r, G) \
 	ST(G, AT(DI, o))
 
 // A vector, and the last elements of a slice under the mask K3.
@@ -337,33 +342,43 @@ done:
 	VORP      UY, VY, VY     \
 	ST(VY, AT(R9, o))
 
-#define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
-	LDMUL(AT(SI, o), SY, GY) \
-	VL2(LD, o)               \
-	LDMUL(AT(R8, o), B2Y, VY) \
+// The formulas, as those of AVX-512.
+#define SECONDMOMENTY(LDMUL, from, v) \
+	LDMUL(from, B2Y, v)      \
 	VMULP     C2Y, GY, UY    \
 	VMULP     GY, UY, UY     \
-	VADDP     UY, VY, VY     \
-	VPAND     LIVEY, VY, UY  \
+	VADDP     UY, v, v       \
+	VPAND     LIVEY, v, UY   \
 	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    VY, UY, VY     \
-	ST(VY, AT(R8, o))        \
-	VMAX(LD, ST, o)          \
-	VSQRTP    VY, r          \
-	LDMUL(AT(DX, o), B1Y, m) \
+	VPANDN    v, UY, v
+
+#define FIRSTMOMENTY(LDMUL, from, m) \
+	LDMUL(from, B1Y, m)      \
 	VMULP     C1Y, GY, GY    \
 	VADDP     GY, m, m       \
 	VPAND     LIVEY, m, UY   \
 	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    m, UY, m       \
-	ST(m, AT(DX, o))
+	VPANDN    m, UY, m
 
-#define PARAMETERSY(LDMUL, ST, o, r, m) \
+#define PARAMETERY(LDMUL, from, r, m, p) \
 	VADDP     EPSY, r, r     \
 	VDIVP     r, m, r        \
 	VMULP     ALPHAY, r, r   \
-	LDMUL(AT(DI, o), KAPPAY, GY) \
-	VSUBP     r, GY, GY      \
+	LDMUL(from, KAPPAY, p)   \
+	VSUBP     r, p, p
+
+#define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
+	LDMUL(AT(SI, o), SY, GY) \
+	VL2(LD, o)               \
+	SECONDMOMENTY(LDMUL, AT(R8, o), VY) \
+	ST(VY, AT(R8, o))        \
+	VMAX(LD, ST, o)          \
+	VSQRTP    VY, r          \
+	FIRSTMOMENTY(LDMUL, AT(DX, o), m) \
+	ST(m, AT(DX, o))
+
+#define PARAMETERSY(LDMUL, ST, o, r, m) \
+	PARAMETERY(LDMUL, AT(DI, o), r, m, GY) \
 	ST(GY, AT(DI, o))
 
 #define FIRSTY(VL2, VMAX, o, r, m) MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, o, r, m)

@@ -35,8 +35,13 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 //	w = ((w ^ w>>15) + KEY)·MUL2
 //	w = w ^ w>>16
 //
-// PLACE is (i mod 8192)·wordStep + k0.
+// PLACE is (i mod 8192)·wordStep + k0. WORD0 leaves out the last line; t is w>>16 then, the upper
+// half of the word.
 #define WORD(place, w, t) \
+	WORD0(place, w, t)       \
+	VPXORD  t, w, w
+
+#define WORD0(place, w, t) \
 	VPSRLD  $16, place, w    \
 	VPXORD  place, w, w      \
 	VPMULLD MUL1, w, w       \
@@ -44,8 +49,7 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPXORD  t, w, w          \
 	VPADDD  KEY, w, w        \
 	VPMULLD MUL2, w, w       \
-	VPSRLD  $16, w, t        \
-	VPXORD  t, w, w
+	VPSRLD  $16, w, t
 
 // WORDS prepares WORD, with PLACE for the elements from the first on, each stride-th.
 #define WORDS(next, k1, stride) \
@@ -67,8 +71,9 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPADDD  T, d, d
 
 // Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
-// and second moments in float32 are at R14 and AX. BASEM and BASEV are L of codec_generic.go, and
-// the base of the second moments for codes from -128 on.
+// and second moments in float32 are at R14 and where VAT says. BASEM and BASEV are L of
+// codec_generic.go, and the base of the second moments for codes from -128 on, to encode with its
+// sign changed.
 
 #define BASEM NEXTW
 #define BASEV NEXTT
@@ -85,101 +90,114 @@ DATA leastV<>(SB)/4, $(32<<23)
 GLOBL leastV<>(SB), RODATA|NOPTR, $4
 DATA mostV<>(SB)/4, $(255<<23)
 GLOBL mostV<>(SB), RODATA|NOPTR, $4
-DATA poisonM<>(SB)/4, $0x7fc00000
+DATA poisonM<>(SB)/4, $0x7fc
 GLOBL poisonM<>(SB), RODATA|NOPTR, $4
-DATA poisonV<>(SB)/4, $(2043<<20)
+DATA poisonV<>(SB)/4, $2043
 GLOBL poisonV<>(SB), RODATA|NOPTR, $4
-DATA newV<>(SB)/4, $(8<<20)
+DATA newV<>(SB)/4, $8
 GLOBL newV<>(SB), RODATA|NOPTR, $4
 
-// BASES are those of the scales of the block.
-#define BASES \
-	MOVBLZX (R12), CX        \
-	LEAL -118(CX*8), R11     \
-	SHLL $20, R11            \
+// BASES puts those of the scales at index CX to m and v.
+#define BASES(PUT, m, v) \
+	MOVBLZX (R13)(CX*1), R11 \
+	MOVBLZX (R12)(CX*1), CX  \
 	CMPL CX, $255            \
-	CMOVLEQ poisonM<>(SB), R11 \
-	VPBROADCASTD R11, BASEM  \
-	MOVBLZX (R13), CX        \
-	LEAL -119(CX*8), R11     \
-	SHLL $20, R11            \
-	CMPL CX, $255            \
+	LEAL -118(CX*8), CX      \
+	CMOVLEQ poisonM<>(SB), CX \
+	SHLL $20, CX             \
+	PUT  CX, m               \
+	CMPL R11, $255           \
+	LEAL -119(R11*8), R11    \
 	CMOVLEQ poisonV<>(SB), R11 \
-	CMPL CX, $0              \
+	CMPL R11, $-119          \
 	CMOVLEQ newV<>(SB), R11  \
-	VPBROADCASTD R11, BASEV
+	SHLL $20, R11            \
+	PUT  R11, v
 
 // FROMCODEM decodes codes that VPSLLD has to move by shift:
 //
 //	m = (bits(|code|·2^20 + L) - L) with the sign of code
-#define FROMCODEM(shift, code, m) \
+#define FROMCODEM(shift, code, base, m) \
 	VPABSD  code, m          \
 	VPSLLD  $shift, m, m     \
-	VPADDD  BASEM, m, m      \
-	VSUBPS  BASEM, m, m      \
+	VPADDD  base, m, m       \
+	VSUBPS  base, m, m       \
 	VPTERNLOGD.BCST $0xf8, sign<>(SB), code, m
 
-#define FROMCODEV(shift, code, v) \
+#define FROMCODEV(shift, code, base, v) \
 	VPSLLD  $shift, code, v  \
-	VPADDD  BASEV, v, v
+	VPADDD  base, v, v
 
 // LARGEST adds the vector at k to the maxima in G and V.
 #define LARGEST(k) \
-	VMOVDQU32 (k*4*LANES)(R14), U \
-	VPANDD.BCST value<>(SB), U, U \
+	VPANDD  (k*4*LANES)(R14), T, U \
 	VPMAXUD U, G, G          \
-	VPMAXUD (k*4*LANES)(AX), V, V
+	VPMAXUD VAT(k), V, V
 
 // CODES makes the codes of the vector at k:
 //
 //	m = (bits(|m| + L) - bits(L) + word mod 2^20) >> 20, negative where m is
-//	v = (bits(v) - BASEV + word>>12) >> 20
+//	v = (bits(v) + BASEV + word>>12) >> 20
 //
 // and moves PLACE by step.
 #define CODES(k, step, m, v) \
-	WORD(PLACE, W, T)        \
+	WORD0(PLACE, W, T)       \
 	VPADDD  step, PLACE, PLACE \
-	VMOVUPS (k*4*LANES)(R14), G \
+	VPXORD  T, W, T          \
+	VPSRLD  $12, T, W        \
+	VPANDD.BCST low20<>(SB), T, T \
+	VPSUBD  BASEM, T, T      \
+	VMOVUPS ((k)*4*LANES)(R14), G \
 	VPANDD.BCST value<>(SB), G, m \
 	VADDPS  BASEM, m, m      \
-	VPSUBD  BASEM, m, m      \
-	VPANDD.BCST low20<>(SB), W, T \
 	VPADDD  T, m, m          \
 	VPSRLD  $20, m, m        \
 	VPMOVD2M G, K1           \
 	VPXORD  T, T, T          \
 	VPSUBD  m, T, K1, m      \
-	VMOVUPS (k*4*LANES)(AX), v \
-	VPSUBD  BASEV, v, v      \
-	VPSRLD  $12, W, W        \
+	VPADDD  VAT(k), BASEV, v \
 	VPADDD  W, v, v          \
 	VPSRAD  $20, v, v
 
-// GROUP encodes the four vectors from 4·k on. The second moments are clamped by packing.
-#define GROUP(MEET, k) \
-	CODES((4*k), NEAR, R, M) \
-	CODES((4*k+1), FAR, NEXTR, NEXTM) \
+// GROUP encodes the four vectors from 4k on, two pairs. READY and FINISH are what a fused step does
+// for a pair before and behind its codes, or NONE: R, M, BASEM and BASEV are not theirs. Packing
+// clamps the second moments.
+#define GROUP(MEET, order, READY, FINISH, k) \
+	READY(2*k)               \
+	CODES(4*k, NEAR, R, M)   \
+	CODES(4*k+1, FAR, NEXTR, NEXTM) \
 	MEET(NEXTR, R)           \
 	MEET(NEXTM, M)           \
-	CODES((4*k+2), NEAR, NEXTR, NEXTM) \
-	CODES((4*k+3), FAR, V, U) \
+	FINISH(2*k)              \
+	READY(2*k+1)             \
+	CODES(4*k+2, NEAR, NEXTR, NEXTM) \
+	CODES(4*k+3, FAR, V, U)  \
 	MEET(V, NEXTR)           \
 	MEET(U, NEXTM)           \
 	VPACKSSWB NEXTR, R, R    \
 	VPACKSSWB NEXTM, M, M    \
-	VPERMD  R, NEXTV, R      \
-	VPERMD  M, NEXTV, M      \
+	VPMOVZXBD order<>(SB), T \
+	VPERMD  R, T, R          \
+	VPERMD  M, T, M          \
 	VMOVUPS R, (k*4*LANES)(DX)(BX*1) \
-	VMOVUPS M, (k*4*LANES)(R8)(BX*1)
+	VMOVUPS M, (k*4*LANES)(R8)(BX*1) \
+	FINISH(2*k+1)
 
-// ENCODE encodes a block, and moves the scales' pointers behind it. MEET makes one vector of words
-// of two of dwords; order is of its codes. A scale is the largest exponent, or the least there is.
-// A block that is not finite, or negative where it may not be, has the codes 1.
+// ENCODE encodes a block. MEET makes one vector of words of two of dwords; order is of its codes. A
+// scale is the largest exponent, or the least there is. A block that is not finite, or negative
+// where it may not be, has the codes 1.
+#define NONE(k)
 #define ENCODE(MEET, order, finiteM, finiteV) \
-	VMOVDQU32 (R14), U       \
-	VPANDD.BCST value<>(SB), U, U \
+	SCALES                   \
+	GROUPS(MEET, order, NONE, NONE) \
+	FINITE(finiteM, finiteV)
+
+// SCALES stores the scales of a block.
+#define SCALES \
+	VPBROADCASTD value<>(SB), T \
+	VPANDD  (R14), T, U      \
 	VPMAXUD.BCST leastM<>(SB), U, G \
-	VMOVDQU32 (AX), V        \
+	VMOVDQU32 VAT(0), V      \
 	VPMAXUD.BCST leastV<>(SB), V, V \
 	OTHERS(LARGEST)          \
 	VPMINUD.BCST mostV<>(SB), V, V \
@@ -197,10 +215,12 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	LEAL    -119(R11*8), R11 \
 	SHLL    $20, CX          \
 	SHLL    $20, R11         \
+	NEGL    R11              \
 	VPBROADCASTD CX, BASEM   \
-	VPBROADCASTD R11, BASEV  \
-	VPMOVZXBD order<>(SB), NEXTV \
-	GROUPS(MEET)             \
+	VPBROADCASTD R11, BASEV
+
+// FINITE makes the codes 1 where the scales ask for it, and moves their pointers on.
+#define FINITE(finiteM, finiteV) \
 	CMPB    (R12), $255      \
 	JNE     finiteM          \
 	ONES(DX)                 \

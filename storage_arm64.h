@@ -1,5 +1,5 @@
-// Storage of 16 and 8 bits in NEON: each macro reads or writes four elements. The arguments of a
-// store are the move, with FMOVD.P or FMOVD, and its address. See codec_generic.go for the formulas.
+// Storage of 16 and 8 bits in NEON: each macro reads or writes four elements. A store is given the
+// move, FMOVD.P or FMOVD, and its address. See codec_generic.go for the formulas.
 //
 //	V7 the words   V5, V6 scratch
 

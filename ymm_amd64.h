@@ -22,29 +22,36 @@
 #define NEXTM  Y6
 
 // Two vectors are one cache line.
-#define ASK(base) AHEAD(base, 0)
+#define ASK(base) ASKAT(base, 0, CX)
+#define ASKAT(base, o, index) PREFETCHT0 (o)(base)(index*1)
 
 // The registers of storage_amd64.h: constants, the place of the words, and scratch.
-#define MUL1   Y26
-#define MUL2   Y27
-#define KEY    Y28 // k1
-#define PLACE  Y29
-#define LOW    Y30 // 0xffff
-#define HIGH   Y31 // 0xffff0000
-#define QUIET1 Y15 // 0x7fc00000
-#define QUIET2 Y14 // 0xffc00000
-#define HALF   Y13 // 0x8000
-#define NEAR   Y12 // from the words of one vector to those of the other
-#define FAR    Y17 // from turn to turn
-#define W      Y7
-#define NEXTW  Y8
-#define T      Y9
-#define NEXTT  Y10
-#define NEXTV  Y11
+#define MUL1     Y26
+#define MUL2     Y27
+#define KEY      Y28 // k1
+#define PLACE    Y29
+#define LOW      Y30 // 0xffff
+#define HIGH     Y31 // 0xffff0000
+#define QUIET1   Y15 // 0x7fc00000
+#define QUIET2   Y14 // 0xffc00000
+#define NEAR     Y12 // from the words of one vector to those of the other
+#define FAR      Y17 // from turn to turn
+#define W        Y7
+#define NEXTW    Y8
+#define T        Y9
+#define NEXTT    Y10
+#define NEXTV    Y11
+#define NANS     Y15 // VFIXUPIMMPS's table
+#define ROOT     Y14 // R of the elements that come next, and of the vector behind
+#define NEXTROOT Y13
+#define OLDW     Y15 // W of the elements that came before
+#define NEXTOLDW Y12
 
 // A block of 64 elements are four pairs of vectors, or eight vectors whose codes fill two.
 #define PAIRS(PAIR)  PAIR(0) PAIR(1) PAIR(2) PAIR(3)
-#define GROUPS(MEET) GROUP(MEET, 0) GROUP(MEET, 1)
+#define GROUPS(MEET, order, READY, FINISH) \
+	GROUP(MEET, order, READY, FINISH, 0) \
+	GROUP(MEET, order, READY, FINISH, 1)
 #define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) ONE(4) ONE(5) ONE(6) ONE(7) // vectors behind the first
 
 // Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural

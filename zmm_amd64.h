@@ -22,31 +22,36 @@
 #define NEXTM  Z6
 
 // Two vectors are two cache lines.
-#define ASK(base) \
-	AHEAD(base, 0)           \
-	AHEAD(base, 64)
+#define ASK(base) ASKAT(base, 0, CX)
+#define ASKAT(base, o, index) \
+	PREFETCHT0 (o)(base)(index*1) \
+	PREFETCHT0 (o+64)(base)(index*1)
 
 // The registers of storage_amd64.h: constants, the place of the words, and scratch.
-#define MUL1   Z26
-#define MUL2   Z27
-#define KEY    Z28 // k1
-#define PLACE  Z29
-#define LOW    Z30 // 0xffff
-#define HIGH   Z31 // 0xffff0000
-#define QUIET1 Z15 // 0x7fc00000
-#define QUIET2 Z14 // 0xffc00000
-#define HALF   Z13 // 0x8000
-#define NEAR   Z12 // from the words of one vector to those of the other
-#define FAR    Z17 // from turn to turn
-#define W      Z7
-#define NEXTW  Z8
-#define T      Z9
-#define NEXTT  Z10
-#define NEXTV  Z11
+#define MUL1     Z26
+#define MUL2     Z27
+#define KEY      Z28 // k1
+#define PLACE    Z29
+#define LOW      Z30 // 0xffff
+#define HIGH     Z31 // 0xffff0000
+#define QUIET1   Z15 // 0x7fc00000
+#define QUIET2   Z14 // 0xffc00000
+#define NEAR     Z12 // from the words of one vector to those of the other
+#define FAR      Z17 // from turn to turn
+#define W        Z7
+#define NEXTW    Z8
+#define T        Z9
+#define NEXTT    Z10
+#define NEXTV    Z11
+#define NANS     Z15 // VFIXUPIMMPS's table
+#define ROOT     Z14 // R of the elements that come next, and of the vector behind
+#define NEXTROOT Z13
+#define OLDW     Z15 // W of the elements that came before
+#define NEXTOLDW Z12
 
 // A block of 64 elements are two pairs of vectors, or four vectors whose codes fill one.
 #define PAIRS(PAIR)  PAIR(0) PAIR(1)
-#define GROUPS(MEET) GROUP(MEET, 0)
+#define GROUPS(MEET, order, READY, FINISH) GROUP(MEET, order, READY, FINISH, 0)
 #define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) // vectors behind the first
 
 // Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural

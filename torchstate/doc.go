@@ -58,7 +58,8 @@ var ErrState = errors.New("adam: bad state of torch")
 type Report struct {
 	Names []string // of the parameters in the new file, in the order of the groups
 	// Left is what the new file does not have: of torch's, the names of parameters without state,
-	// whose size is not known; of a checkpoint, the keys of moving averages.
+	// whose size is not known; of a checkpoint, the keys of moving averages and of what split
+	// masters have beside the parameters.
 	Left []string
 	// Options are the options of torch's groups that neither torch's Adam nor package adam knows.
 	// They are kept for the way back.
@@ -88,6 +89,7 @@ const (
 type file struct {
 	r       io.ReaderAt
 	head    *checkpoint.Head
+	ours    bool // it is a checkpoint
 	groups  []group
 	entries map[string]*entry // by id
 }

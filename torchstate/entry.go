@@ -15,8 +15,8 @@ import (
 type entry struct {
 	id     string // in the keys of the file
 	pieces [checkpoint.Pieces]*safetensors.Tensor
-	dtype  string  // of all pieces but step, as is
-	shape  []int64 // the shape
+	dtype  string  // of the moments
+	shape  []int64 // of all pieces but step
 	count  uint64  // steps
 }
 
@@ -47,7 +47,7 @@ func (f *file) enter() error {
 	for i := range f.groups {
 		for _, id := range f.groups[i].ids {
 			e := f.entries[id]
-			if err := e.check(f.groups[i].config.AMSGrad); err != nil {
+			if err := e.check(f.groups[i].config.AMSGrad, f.ours); err != nil {
 				return err
 			}
 			if step := e.pieces[checkpoint.Step]; step != nil {
@@ -70,21 +70,34 @@ func (f *file) enter() error {
 	return nil
 }
 
-// check sets the type and the shape of e, and says what is wrong with its pieces.
-func (e *entry) check(amsgrad bool) error {
+// check sets the type and the shape of e, and says what is wrong with its pieces. In a checkpoint
+// of ours moments and parameters may have fewer bits than float32.
+func (e *entry) check(amsgrad, ours bool) error {
 	var first *safetensors.Tensor
 	for p, t := range e.pieces {
-		if t == nil || checkpoint.Piece(p) == checkpoint.Step {
+		p := checkpoint.Piece(p)
+		if t == nil || p == checkpoint.Step {
 			continue
 		}
-		if t.DType != checkpoint.Float32s && t.DType != checkpoint.Float64s {
+		few := ours && (t.DType == checkpoint.BFloat16s && p != checkpoint.EMA ||
+			t.DType == checkpoint.Int8s && p <= checkpoint.V)
+		switch {
+		case p > checkpoint.Step && p < checkpoint.Value:
+			if ours {
+				continue
+			}
+			return fmt.Errorf("%q: torch's Adam has no such state", p.Key(e.id))
+		case !few && t.DType != checkpoint.Float32s && t.DType != checkpoint.Float64s:
 			return fmt.Errorf("%s is of dtype %s, want F32 or F64: save it as .float()",
 				safetensors.Quote(t.Name), t.DType)
 		}
 		if first == nil {
 			first, e.dtype, e.shape = t, t.DType, t.Shape
 		}
-		if t.DType != e.dtype {
+		// Averages and parameters have types of their own then.
+		mixed := ours && (p == checkpoint.EMA || p == checkpoint.Value) &&
+			t.DType != checkpoint.Float64s && e.dtype != checkpoint.Float64s
+		if t.DType != e.dtype && !mixed {
 			return fmt.Errorf("%s is of dtype %s, and %s of %s", safetensors.Quote(t.Name), t.DType,
 				safetensors.Quote(first.Name), e.dtype)
 		}

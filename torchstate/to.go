@@ -21,11 +21,16 @@ import (
 // [FromTorch] has left in Metadata, where names and sizes are still the same; other tensors have
 // one dimension.
 //
-// Torch has no place for Optimizer.T, GradScale and the moving averages, and none for
-// Config.EpsUncorrected, which is an error. A checkpoint that has both
-// groups with decoupled weight decay and groups with another one is for two optimizers, or for
-// torch.optim.Adam from 2.7 on, which has it as an option of the group; the metadata optimizer is
-// "Adam and AdamW" then.
+// Moments and parameters of bfloat16 are so in torch's file. Its load_state_dict gives the moments
+// the type of their parameter, and it goes on with nearest rounding. Moments of 8 bits are an
+// error.
+//
+// Torch has no place for Optimizer.T, GradScale, the moving averages, the rest of split masters and
+// the keys of the rounding, and none for Config.EpsUncorrected, which is an error.
+//
+// A checkpoint that has both groups with decoupled weight decay and groups with another one is for
+// two optimizers, or for torch.optim.Adam from 2.7 on, which has it as an option of the group; the
+// metadata optimizer is "Adam and AdamW" then.
 //
 // Everything is checked, the checksum included, before anything is written. An error wraps
 // adam.ErrCheckpoint if the checkpoint is bad, [ErrState] if torch cannot hold it, or is the
@@ -56,7 +61,7 @@ func readCheckpoint(r io.ReaderAt) (*file, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &file{r: r, head: head}
+	f := &file{r: r, head: head, ours: true}
 	for _, g := range c.Groups {
 		f.groups = append(f.groups, group{config: g.Config, ids: g.Params, names: g.Params})
 	}
@@ -146,15 +151,20 @@ func (f *file) appendPieces(
 		d := checkpoint.Data{Tensor: safetensors.Tensor{Name: p.Key(number),
 			DType: checkpoint.Float32s}}
 		switch {
-		case t == nil:
+		case t == nil, p == checkpoint.Key:
 			continue
-		case p == checkpoint.EMA:
+		case t.DType == checkpoint.Int8s:
+			return nil, fmt.Errorf("%s is of 8 bits, which torch's Adam does not have: make it "+
+				"BF16 or F32 with adam convert -moments", safetensors.Quote(t.Name))
+		case p == checkpoint.MScale, p == checkpoint.VScale: // of 8 bits
+			continue
+		case p == checkpoint.EMA, p == checkpoint.Rest:
 			report.Left = append(report.Left, t.Name)
 			continue
 		case p == checkpoint.Step:
 			d.Floats = checkpoint.Memory([]float32{steps})
 		default:
-			d.DType, d.Shape, d.Source = e.dtype, e.shape, f.head.Source(f.r, t)
+			d.DType, d.Shape, d.Source = t.DType, e.shape, f.head.Source(f.r, t)
 		}
 		data = append(data, d)
 	}

@@ -2,6 +2,7 @@ package zero
 
 import (
 	"bytes"
+	"os"
 	"testing"
 
 	"github.com/fusedadam/adam"
@@ -224,4 +225,29 @@ func TestStorageErrors(t *testing.T) {
 		_, err := z.Step()
 		assert.ErrorContains(t, err, "rank 1 has another model")
 	})
+}
+
+// LoadFile with SaveParams makes the copies of all tensors, of those without a gradient, too.
+func TestLoadedCopies(t *testing.T) {
+	for _, name := range []string{"bfloat16 copies", "binary16 copies"} {
+		m := ordinary()
+		m.sizes, m.sizes64, m.model16 = nil, nil, storages()[name]
+		m.options.SaveParams = true
+		path, want := paths(t, 1, "together")[0], m.alone(t, 2)
+		require.NoError(t, os.WriteFile(path, m.saved(t, 2), 0o666))
+		together(t, 3, func(c *comm) {
+			to := m.memory()
+			for i := range to.groups[2].Params16 {
+				p := &to.groups[2].Params16[i]
+				p.GradBF16, p.GradF16 = nil, nil
+				clear(p.Value)
+			}
+			z, err := New(c, Options{Options: m.options, Leaves: m.leaves}, to.groups...)
+			require.NoError(t, err)
+			defer z.Close()
+			require.NoError(t, z.LoadFile(path))
+			to.groups = z.Groups
+			assert.True(t, bytes.Equal(want.values, to.result(nil).values), name)
+		})
+	}
 }

@@ -27,9 +27,20 @@
 //
 // The gradients are summed, so GradScale is Leaves where each leaf's are a mean.
 //
+// # 16 and 8 bits
+//
+// [adam.Param16] are sharded with their Storage; places in a tensor are those of the whole, so that
+// stochastic rounding and blocks of 8 bits have the same bits for any number of ranks, too.
+// Gradients of 16 bits are decoded to float32 in Add, since a sum rounded to 16 bits would depend
+// on the ranks, and the step is given that sum: each rank has 4 bytes a parameter for it.
+// Parameters in BF16 alone are sent as such, 2 bytes each; the other half of a split master stays
+// with its owner. Of parameters with a copy Value is sent, and each rank makes the copy of it.
+//
+// # Memory and messages
+//
 // A rank with one leaf needs no memory for leaves. One with L leaves keeps log2(L) copies of the
 // gradients, and up to twice as many where the number of ranks is no power of two. Powers of two
-// send least, too: 2(N-1)/N·4 bytes a parameter and step.
+// send least, too: 2(N-1)/N·4 bytes a parameter and step, (N-1)/N·6 of bfloat16.
 //
 // # Errors
 //
@@ -89,7 +100,8 @@ type Options struct {
 	// of ranks has to give it.
 	Leaves int
 	// Bucket is the number of elements that are sent and stepped at a time, a float64 counting as
-	// two. The default is 4 Mi. Each bucket is dealt to all ranks. The bits do not depend on it.
+	// two and one of 16 bits as one. The default is 4 Mi. Each bucket is dealt to all ranks. The
+	// bits do not depend on it.
 	Bucket int
 }
 
@@ -102,9 +114,9 @@ const DefaultBucket = 4 << 20
 // A rank has the moving average (Options.EMADecay) of its own share only: a checkpoint has all of
 // it. AMSGrad cannot be switched on after [New], but by a checkpoint that has its maximum.
 type Optimizer struct {
-	// Groups are copies of those given to [New]. Configs may change between steps, and Value, BF16,
-	// F16 and gradients may be other slices. After a step Grad is zero with Options.ZeroGrad, and otherwise of
-	// no use. All ranks end a step with the same Values.
+	// Groups are copies of those given to [New]. Configs may change between steps, and parameters
+	// and gradients may be other slices. After a step gradients are zero with Options.ZeroGrad, and
+	// otherwise of no use. All ranks end a step with the same parameters.
 	Groups []adam.Group
 	// Options may change between steps, all but Workers.
 	Options   adam.Options

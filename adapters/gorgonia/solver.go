@@ -29,6 +29,11 @@ type Solver struct {
 	// do. nil: all decay. [Solver.Bind] calls it once for each tensor.
 	NoDecay func(name string) bool
 
+	// Storage is how the moments of float32 tensors are stored, in 16 or in 8 bits; its Master is
+	// of no account, as Gorgonia has no parameters and gradients of fewer bits than float32. The
+	// zero value is float32. [Solver.Bind] reads it.
+	Storage adam.Storage
+
 	// Stats is what the last successful step had to say, such as the norm of the gradients, if it
 	// was computed, and whether the step was skipped.
 	Stats adam.Stats
@@ -45,12 +50,13 @@ type param struct {
 	name  string // in the optimizer
 	dtype tensor.Dtype
 	shape tensor.Shape
-	group int // 1 without weight decay
-	index int // in the Params or the Params64 of its group
+	group int // 1 and 3 without weight decay, 2 and 3 with a Storage
+	index int // in the list of its group
 
-	// One of the two, by dtype.
+	// One of them, by dtype and storage.
 	single *adam.Param
 	double *adam.Param64
+	stored *adam.Param16
 }
 
 // New returns a solver before its first step. Of options, ZeroGrad is always on: machines add to
@@ -80,7 +86,12 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 		return adam.ErrClosed
 	}
 	params := make([]param, len(model))
-	groups := []adam.Group{{Config: s.Config}, {Config: withoutDecay(s.Config)}}
+	groups := make([]adam.Group, 2)
+	if s.Storage.Moments != adam.Float32Moments {
+		stored := adam.Storage{Moments: s.Storage.Moments}
+		groups = append(groups, adam.Group{Storage: stored}, adam.Group{Storage: stored})
+	}
+	s.configure(groups)
 	for i, name := range uniqueNames(model) {
 		n, p := model[i], &params[i]
 		value, problem := elementsOf(n.Value())
@@ -91,10 +102,17 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 		if s.NoDecay != nil && s.NoDecay(name) {
 			p.group = 1
 		}
-		if g := &groups[p.group]; p.dtype == tensor.Float64 {
+		if len(groups) == 4 && p.dtype != tensor.Float64 {
+			p.group += 2
+		}
+		switch g := &groups[p.group]; {
+		case p.group >= 2:
+			p.index = len(g.Params16)
+			g.Params16 = append(g.Params16, adam.Param16{Name: name, Value: value.single})
+		case p.dtype == tensor.Float64:
 			p.index = len(g.Params64)
 			g.Params64 = append(g.Params64, adam.Param64{Name: name, Value: value.double})
-		} else {
+		default:
 			p.index = len(g.Params)
 			g.Params = append(g.Params, adam.Param{Name: name, Value: value.single})
 		}
@@ -112,9 +130,12 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	}
 	for i := range params {
 		p := &params[i]
-		if g := &s.optimizer.Groups[p.group]; p.dtype == tensor.Float64 {
+		switch g := &s.optimizer.Groups[p.group]; {
+		case p.group >= 2:
+			p.stored = &g.Params16[p.index]
+		case p.dtype == tensor.Float64:
 			p.double = &g.Params64[p.index]
-		} else {
+		default:
 			p.single = &g.Params[p.index]
 		}
 	}
@@ -137,7 +158,7 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if err := s.refresh(model); err != nil {
 		return err
 	}
-	s.optimizer.Groups[0].Config, s.optimizer.Groups[1].Config = s.Config, withoutDecay(s.Config)
+	s.configure(s.optimizer.Groups)
 	stats, err := s.optimizer.Step()
 	if err == nil {
 		s.Stats = stats
@@ -147,7 +168,8 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 
 // Optimizer returns what the solver steps with, for its states, averages, checkpoints, Options,
 // Metadata, GradScale and T; nil before [Solver.Bind] or the first step. The second of its Groups
-// has the tensors of NoDecay. Each step writes the Configs and slices of Groups.
+// has the tensors of NoDecay; with a Storage those of float32 are in a third and a fourth one, in the
+// same way. Each step writes the Configs and slices of Groups.
 func (s *Solver) Optimizer() *adam.Optimizer { return s.optimizer }
 
 // Close ends the goroutines of s. Any further step gives adam.ErrClosed. It may be called twice,
@@ -199,9 +221,12 @@ func (p *param) refresh(n gorgonia.ValueGrad) error {
 	if problem != "" {
 		return fmt.Errorf("%w: the gradient of %q %s", adam.ErrParams, p.name, problem)
 	}
-	if p.double != nil {
+	switch {
+	case p.double != nil:
 		p.double.Value, p.double.Grad = value.double, grad.double
-	} else {
+	case p.stored != nil:
+		p.stored.Value, p.stored.Grad = value.single, grad.single
+	default:
 		p.single.Value, p.single.Grad = value.single, grad.single
 	}
 	return nil
@@ -259,9 +284,14 @@ func (e *elements) differ(p *param, other string) string {
 	return ""
 }
 
-func withoutDecay(c adam.Config) adam.Config {
-	c.WeightDecay = 0
-	return c
+// configure writes Config into groups.
+func (s *Solver) configure(groups []adam.Group) {
+	for i := range groups {
+		groups[i].Config = s.Config
+		if i%2 == 1 {
+			groups[i].Config.WeightDecay = 0
+		}
+	}
 }
 
 // nameOf returns the name of n, "tensor" if it has none.

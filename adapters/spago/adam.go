@@ -7,6 +7,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"reflect"
 	"runtime"
@@ -26,6 +27,7 @@ func init() {
 	// panics at the second.
 	gob.RegisterName("github.com/fusedadam/adam.State", &adam.State{})
 	gob.RegisterName("github.com/fusedadam/adam.State64", &adam.State64{})
+	gob.RegisterName("github.com/fusedadam/adam.State16", &adam.State16{})
 }
 
 // Adam steps parameters in place. Each keeps its own moments and count of steps in its field State,
@@ -33,6 +35,11 @@ func init() {
 // model.
 type Adam struct {
 	Config adam.Config // of the next step; may change between steps, as LR does under a schedule
+
+	// Storage is how the moments of float32 parameters are stored that have no State yet: in 16 or
+	// in 8 bits, in an *[adam.State16]. Its Master is of no account, as spago has no parameters and
+	// gradients of fewer bits than float32. The zero value is float32.
+	Storage adam.Storage
 }
 
 // OptimizeParams makes one step of p from its gradient, and drops the gradient as ZeroGrad does.
@@ -50,7 +57,7 @@ func (a *Adam) OptimizeParams(p *nn.Param) error {
 	if err != nil {
 		return err
 	}
-	return t.step(a.Config)
+	return t.step(a)
 }
 
 // Optimize makes one step of all parameters that have a gradient. It returns when the last one is
@@ -82,7 +89,7 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 			continue
 		}
 		if !t.fits(a.Config) {
-			return t.step(a.Config) // an error, which has changed nothing
+			return t.step(a) // an error, which has changed nothing
 		}
 		if states[t.state] {
 			return unsupported(p, "its State is that of another parameter")
@@ -95,7 +102,7 @@ func (a *Adam) Optimize(parameters nn.ParamChannelFunc) error {
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(tensors); i = int(next.Add(1)) - 1 {
-			errs[i] = tensors[i].step(a.Config)
+			errs[i] = tensors[i].step(a)
 		}
 	}
 	var others sync.WaitGroup
@@ -119,7 +126,7 @@ var share = 1 << 20
 type tensor struct {
 	param       *nn.Param
 	value, grad mat.Matrix // both a *mat.Dense of one type
-	state       any        // an *adam.State or an *adam.State64; nil before the first step
+	state       any        // as in Adam; nil before the first step
 }
 
 // moments is an *adam.State or an *adam.State64.
@@ -133,10 +140,13 @@ func newTensor(p *nn.Param) (tensor, error) {
 	if _, ok := p.Value().(*mat.Dense[float64]); ok {
 		return tensorOf[float64, *adam.State64](p)
 	}
+	if _, ok := p.State.(*adam.State16); ok {
+		return tensorOf[float32, *adam.State16](p)
+	}
 	return tensorOf[float32, *adam.State](p)
 }
 
-func tensorOf[F float32 | float64, S moments[F]](p *nn.Param) (tensor, error) {
+func tensorOf[F float32 | float64, S comparable](p *nn.Param) (tensor, error) {
 	t := tensor{param: p}
 	value, ok := p.Value().(*mat.Dense[F])
 	if !ok {
@@ -182,15 +192,48 @@ func (t *tensor) fits(c adam.Config) bool {
 		return fit(s.T, len(s.M), len(s.V), len(s.VMax))
 	case *adam.State64:
 		return fit(s.T, len(s.M), len(s.V), len(s.VMax))
+	case *adam.State16:
+		blocks := (t.value.Size() + 63) / 64 // each has a scale
+		switch {
+		case s.M8 != nil:
+			return fit(s.T, len(s.M8), len(s.V8), 0) && len(s.MScale) == blocks &&
+				len(s.VScale) == blocks
+		case s.M16 != nil:
+			return fit(s.T, len(s.M16), len(s.V16), len(s.VMax16))
+		}
+		return fit(s.T, len(s.M), len(s.V), len(s.VMax))
 	}
 	return true
 }
 
-func (t *tensor) step(c adam.Config) error {
-	if _, ok := t.value.(*mat.Dense[float64]); ok {
-		return step(t, adam.NewState64, c)
+func (t *tensor) step(a *Adam) error {
+	_, stored := t.state.(*adam.State16)
+	switch {
+	case stored || t.state == nil && a.Storage.Moments != adam.Float32Moments && t.isFloat32():
+		return t.step16(a)
+	case t.isFloat32():
+		return step(t, adam.NewState, a.Config)
 	}
-	return step(t, adam.NewState, c)
+	return step(t, adam.NewState64, a.Config)
+}
+
+func (t *tensor) isFloat32() bool {
+	_, ok := t.value.(*mat.Dense[float32])
+	return ok
+}
+
+// step16 makes the step of an *adam.State16.
+func (t *tensor) step16(a *Adam) error {
+	p := adam.Param16{Value: mat.Data[float32](t.value), Grad: mat.Data[float32](t.grad)}
+	state, ok := t.state.(*adam.State16)
+	if !ok {
+		// Parameters have no names. Those that begin with other values are rounded apart.
+		h := fnv.New64a()
+		fmt.Fprint(h, t.value.Shape(), p.Value[:min(len(p.Value), 256)])
+		p.Name = fmt.Sprint(h.Sum64())
+		state = adam.NewState16(p, adam.Storage{Moments: a.Storage.Moments}, 0, a.Config)
+	}
+	return t.stepped(state, state.Step(p, a.Config))
 }
 
 func step[F float32 | float64, S moments[F]](
@@ -203,7 +246,12 @@ func step[F float32 | float64, S moments[F]](
 	if !ok {
 		state = newState(len(value), c)
 	}
-	if err := state.Step(value, grad, c); err != nil {
+	return t.stepped(state, state.Step(value, grad, c))
+}
+
+// stepped ends a step that the state has made, or returns its error.
+func (t *tensor) stepped(state any, err error) error {
+	if err != nil {
 		return fmt.Errorf("adamspago: parameter of shape %v: %w", t.param.Shape(), err)
 	}
 	t.param.State = state

@@ -22,7 +22,8 @@ import (
 func benchCommand(args []string, out io.Writer) error {
 	const about = `Measure the kernels on slices of many sizes and on the tensors of real models,
 each beside the loop that Go programs write today and beside what the machine can do at most:
-the memory traffic of the step, or its divisions and square roots, whichever is slower.`
+the memory traffic of the step, or its divisions and square roots, whichever is slower. Steps of
+16- and 8-bit storages are measured beside float32, each against the traffic of its own bytes.`
 	flags := flag.NewFlagSet("bench [flags]", flag.ContinueOnError)
 	plan := planFlags(flags)
 	var f files
@@ -39,9 +40,10 @@ the memory traffic of the step, or its divisions and square roots, whichever is 
 
 // orAll makes a plan that names nothing one of everything.
 func orAll(p *measure.Plan) {
-	if p.Sizes == nil && p.Models == nil && p.Sizes64 == nil && p.Firsts == nil {
+	if p.Sizes == nil && p.Models == nil && p.Sizes64 == nil && p.Firsts == nil &&
+		p.Storages == nil {
 		p.Sizes, p.Models, p.Sizes64 = measure.Sizes, models.All, measure.Sizes64
-		p.Firsts = measure.Firsts
+		p.Firsts, p.Storages = measure.Firsts, measure.StorageSizes
 	}
 }
 
@@ -64,9 +66,12 @@ func planFlags(flags *flag.FlagSet) *measure.Plan {
 		measure.ParseSize)
 	list(flags, "first", "measure the first step after scalar code at these `NUMBERS` of elements",
 		&p.Firsts, measure.ParseSize)
+	list(flags, "storages", "measure each storage of 16 and 8 bits at these `NUMBERS` of elements",
+		&p.Storages, measure.ParseSize)
 	keys := modelKeys()
 	list(flags, "models", "measure these `MODELS`, of "+strings.Join(keys, ", ")+
-		"; with -sizes, -sizes64, -first or -models, nothing but those is measured", &p.Models,
+		"; with -sizes, -sizes64, -first, -storages or -models, nothing but those is measured",
+		&p.Models,
 		func(key string) (models.Model, error) {
 			i := slices.Index(keys, key)
 			if i < 0 {

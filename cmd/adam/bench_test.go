@@ -31,11 +31,22 @@ func TestBenchTable(t *testing.T) {
 	}
 }
 
+func TestBenchStorages(t *testing.T) {
+	out := mustRun(t, strings.Fields("bench -kernels generic -storages 200 -time 1ms")...)
+	for _, want := range []string{"\nstorages ", "\n200, generic  float32 ",
+		"\n              bf16 g, split, q8 "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
 func TestBenchFlags(t *testing.T) {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	plan := planFlags(flags)
 	if !slices.Equal(plan.Kernels, adam.Kernels()) || plan.Time != time.Minute ||
-		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil || plan.Firsts != nil {
+		plan.Sizes != nil || plan.Sizes64 != nil || plan.Models != nil || plan.Firsts != nil ||
+		plan.Storages != nil {
 		t.Errorf("without flags: %+v", plan)
 	}
 	one := measure.Plan{Sizes64: []int{5}}
@@ -43,18 +54,24 @@ func TestBenchFlags(t *testing.T) {
 	if one.Sizes != nil || one.Models != nil || len(one.Sizes64) != 1 {
 		t.Errorf("with one size of float64: %+v", one)
 	}
+	stored := measure.Plan{Storages: []int{5}}
+	if orAll(&stored); stored.Sizes != nil || len(stored.Storages) != 1 {
+		t.Errorf("with one size of each storage: %+v", stored)
+	}
 	var all measure.Plan
 	orAll(&all)
 	if !slices.Equal(all.Sizes, measure.Sizes) || len(all.Models) != len(models.All) ||
-		!slices.Equal(all.Sizes64, measure.Sizes64) || !slices.Equal(all.Firsts, measure.Firsts) {
+		!slices.Equal(all.Sizes64, measure.Sizes64) || !slices.Equal(all.Firsts, measure.Firsts) ||
+		!slices.Equal(all.Storages, measure.StorageSizes) {
 		t.Errorf("everything: %+v", all)
 	}
 	err := flags.Parse(strings.Fields("-kernels=generic -sizes 3,16Ki -models gpt2,mlp " +
-		"-sizes64 64Mi -first 5Ki -time 1s"))
+		"-sizes64 64Mi -first 5Ki -storages 7,2Mi -time 1s"))
 	if err != nil || !slices.Equal(plan.Kernels, []string{"generic"}) || plan.Time != time.Second ||
 		!slices.Equal(plan.Sizes, []int{3, 16 << 10}) ||
 		!slices.Equal(plan.Sizes64, []int{64 << 20}) ||
 		!slices.Equal(plan.Firsts, []int{5 << 10}) ||
+		!slices.Equal(plan.Storages, []int{7, 2 << 20}) ||
 		len(plan.Models) != 2 || plan.Models[0].Key != "gpt2" || plan.Models[1].Key != "mlp" {
 		t.Errorf("%v, %+v", err, plan)
 	}

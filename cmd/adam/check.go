@@ -23,13 +23,13 @@ mode.`
 	if err := parse(flags, about, 0, args, out); err != nil {
 		return err
 	}
-	return check(out, adam.Kernels(), verify.On, verify.On64, verify.OptimizerOn)
+	return check(out, adam.Kernels(), verify.On, verify.On64, verify.On16, verify.OptimizerOn)
 }
 
 // check compares each kernel with the generic one and with PyTorch. The error is the first
-// difference. on and on64 return the step on a kernel, and optimizer the run of an Optimizer.
+// difference. on, on64 and on16 return the step on a kernel, and optimizer the run of an Optimizer.
 func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
-	on64 func(kernel string) operands.StepOf[float64],
+	on64 func(kernel string) operands.StepOf[float64], on16 func(kernel string) verify.Step16,
 	optimizer func(kernel string) verify.Run) error {
 	mode := selection.Mode()
 	fmt.Fprintf(w, "%v, %s/%s\n", machine.This(), runtime.GOOS, runtime.GOARCH)
@@ -38,7 +38,8 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		return fmt.Errorf("floating point is in the mode %s, in which the generic kernel computes "+
 			"other bits; look for a C library in the process that sets it (-ffast-math)", mode)
 	}
-	fmt.Fprintf(w, "Against the generic kernel, bit for bit: %s.\n", verify.Scope())
+	fmt.Fprintf(w, "Against the generic kernel, bit for bit: %s.\nAnd %s.\n", verify.Scope(),
+		verify.Scope16())
 	for _, k := range kernels {
 		if k == selection.Generic {
 			continue
@@ -51,14 +52,20 @@ func check(w io.Writer, kernels []string, on func(kernel string) operands.Step,
 		if err != nil {
 			return fmt.Errorf("kernel %s of float64 differs from the generic one: %w", k, err)
 		}
+		small, err := verify.AgainstGeneric16(on16(k), on16(selection.Generic))
+		if err != nil {
+			return fmt.Errorf("kernel %s of 16 and 8 bits differs from the generic one: %w", k, err)
+		}
 		many, err := verify.OptimizerAgainstGeneric(optimizer(k), optimizer(selection.Generic))
 		if err != nil {
 			return fmt.Errorf("kernel %s differs from the generic one: %w", k, err)
 		}
 		fmt.Fprintf(w, "  %-8s the same in %s steps, %s parameters and moments,\n"+
 			"           in %s steps of float64, %s parameters and moments,\n"+
+			"           in %s steps of 16 and 8 bits, %s parameters and moments,\n"+
 			"           and in %s steps of an Optimizer with clipping and averages\n",
-			k, group(f.Steps), group(f.Values), group(wide.Steps), group(wide.Values), group(many))
+			k, group(f.Steps), group(f.Values), group(wide.Steps), group(wide.Values),
+			group(small.Steps), group(small.Values), group(many))
 	}
 	if len(kernels) == 1 {
 		fmt.Fprintln(w, "  no other kernel can run here")

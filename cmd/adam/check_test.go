@@ -15,11 +15,13 @@ import (
 func TestCheck(t *testing.T) {
 	var b strings.Builder
 	kernels := []string{adam.Kernels()[0]}
-	if err := check(&b, kernels, verify.On, verify.On64, verify.OptimizerOn); err != nil {
+	if err := check(&b, kernels, verify.On, verify.On64, verify.On16,
+		verify.OptimizerOn); err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{
-		"mode: " + selection.Mode(), kernels[0] + " ", "steps of float64", "trajectories",
+		"mode: " + selection.Mode(), kernels[0] + " ", "steps of float64", "steps of 16 and 8 bits",
+		"trajectories",
 		"and 82 of float64", "All is well.",
 	} {
 		if !strings.Contains(b.String(), want) {
@@ -41,7 +43,9 @@ func TestCheckFails(t *testing.T) {
 	}
 	right64 := func(string) operands.StepOf[float64] { return verify.On64(selection.Generic) }
 	right := func(string) verify.Run { return verify.OptimizerOn(selection.Generic) }
-	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong, right64, right)
+	right16 := func(string) verify.Step16 { return verify.On16(selection.Generic) }
+	err := check(io.Discard, []string{"right", "wrong", selection.Generic}, wrong, right64, right16,
+		right)
 	const want = "kernel wrong differs from the generic one: " +
 		"config adam, normal values, step 1: p[16] of 17 = "
 	if err == nil || !strings.HasPrefix(err.Error(), want) ||
@@ -62,11 +66,33 @@ func TestCheckFails64(t *testing.T) {
 			return err
 		}
 	}
-	err := check(io.Discard, []string{"wrong", selection.Generic}, right, wrong64, nil)
+	err := check(io.Discard, []string{"wrong", selection.Generic}, right, wrong64, nil, nil)
 	const want = "kernel wrong of float64 differs from the generic one: " +
 		"config adam, normal values, step 1: M[4] of 5 = "
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// And one of 16 and 8 bits.
+func TestCheckFails16(t *testing.T) {
+	right := func(string) operands.Step { return verify.On(selection.Generic) }
+	right64 := func(string) operands.StepOf[float64] { return verify.On64(selection.Generic) }
+	wrong16 := func(kernel string) verify.Step16 {
+		return func(s *adam.State16, p adam.Param16, c adam.Config) error {
+			err := verify.On16(selection.Generic)(s, p, c)
+			if kernel == "wrong" && len(p.Grad) == 65 && len(s.Rest) == 65 {
+				s.Rest[64] ^= 1
+			}
+			return err
+		}
+	}
+	err := check(io.Discard, []string{"wrong", selection.Generic}, right, right64, wrong16, nil)
+	const want = "kernel wrong of 16 and 8 bits differs from the generic one: " +
+		"float32 gradients, split parameters, Float32Moments, config adam, "
+	if err == nil || !strings.HasPrefix(err.Error(), want) ||
+		!strings.Contains(err.Error(), "65 elements, step 1: Rest[64] of 65 = ") {
+		t.Errorf("error %v, want %s…", err, want)
 	}
 }
 
@@ -75,7 +101,7 @@ func TestCheckNeedsTheKernel(t *testing.T) {
 	defer func(use func(string) string) { selection.Use = use }(selection.Use)
 	selection.Use = func(string) string { return adam.Kernel() }
 	err := check(io.Discard, []string{"other", selection.Generic}, verify.On, verify.On64,
-		verify.OptimizerOn)
+		verify.On16, verify.OptimizerOn)
 	want := "kernel " + adam.Kernel() + " ran in the place of other"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)

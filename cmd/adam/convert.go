@@ -62,7 +62,7 @@ func convert(out io.Writer, inPath, outPath string, fromTorch bool, namesPath st
 	}
 	defer in.Close()
 	var report torchstate.Report
-	left := "moving averages, which torch's optimizers do not have"
+	left := "moving averages and the rest of split masters, which torch's optimizers do not have"
 	err = atomicfile.Write(outPath, func(w io.Writer) (err error) {
 		if fromTorch {
 			left = "parameters that torch has not stepped, and whose size is not in the file"

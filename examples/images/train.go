@@ -24,7 +24,8 @@ type trainer struct {
 	net        *network // makes gradients
 	classifier *network // only looks
 	model      []gorgonia.ValueGrad
-	solver     *adamgorgonia.Solver
+	solver     *adamgorgonia.Solver // where all is float32
+	beside     *beside              // where it is not
 	rate       schedule.Schedule
 	labels     []int // of a batch
 
@@ -49,24 +50,36 @@ func newTrainer(set *GoMNIST.Set, s sizes, o options) (*trainer, error) {
 		net:        net,
 		classifier: classifier,
 		model:      gorgonia.NodesToValueGrads(net.params),
-		solver: adamgorgonia.New(adam.DefaultW(),
-			adam.Options{MaxNorm: o.clip, Workers: o.workers}),
-		labels:   make([]int, o.batch),
-		perEpoch: uint64(set.Count() / o.batch),
+		labels:     make([]int, o.batch),
+		perEpoch:   uint64(set.Count() / o.batch),
 	}
-	t.solver.NoDecay = isBias
 	t.steps = uint64(o.epochs) * t.perEpoch
 	warm := max(1, int(t.steps)/20)
 	t.rate = schedule.Linear(1/float64(warm), 1, warm-1).Then(warm,
 		schedule.Cosine(1, 0, int(t.steps)-warm))
+	options := adam.Options{MaxNorm: o.clip, Workers: o.workers}
+	if !o.storage.Float32() {
+		t.beside, err = newBeside(t, options)
+		return t, err
+	}
+	t.solver = adamgorgonia.New(adam.DefaultW(), options)
+	t.solver.NoDecay = isBias
 	if err := t.solver.Bind(t.model); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
+// optimizer returns what makes the steps.
+func (t *trainer) optimizer() *adam.Optimizer {
+	if t.beside != nil {
+		return t.beside.Optimizer
+	}
+	return t.solver.Optimizer()
+}
+
 // made returns the number of steps made.
-func (t *trainer) made() uint64 { return t.solver.Optimizer().T }
+func (t *trainer) made() uint64 { return t.optimizer().T }
 
 // epoch trains on the images of the set in random order, without those that are left over and do
 // not fill a batch. After each step it calls done with the loss of the batch.
@@ -104,6 +117,9 @@ func (t *trainer) gradients(indices []int) (loss float64, err error) {
 
 // update makes one step from the gradients.
 func (t *trainer) update() error {
+	if t.beside != nil {
+		return t.beside.update(t)
+	}
 	t.solver.Config.LR = t.learningRate()
 	start := time.Now()
 	err := t.solver.Step(t.model)

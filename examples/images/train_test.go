@@ -31,7 +31,7 @@ func mustTrainer(t *testing.T, set *GoMNIST.Set, o options) *trainer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tr.solver.Close() })
+	t.Cleanup(func() { tr.optimizer().Close() })
 	return tr
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/command"
 	"github.com/fusedadam/adam/examples/internal/plots"
+	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/progress"
 	"gonum.org/v1/plot/plotter"
@@ -38,6 +39,8 @@ type options struct {
 	sample                                      int
 	temperature                                 float64
 	data, plot                                  string
+	storage                                     storage.Kind
+	record, time                                string
 }
 
 func main() {
@@ -59,6 +62,10 @@ func main() {
 	flag.StringVar(&o.data, "data", "",
 		"text `file` in UTF-8 (default: the Opticks in the folder that go env GOROOT names)")
 	flag.StringVar(&o.plot, "plot", "", "`file` to draw the losses to: .png or .svg")
+	flag.TextVar(&o.storage, "storage", storage.Kinds[0], storage.Usage)
+	flag.StringVar(&o.record, "record", "", "`file` to add a record of the run to: a line of JSON")
+	flag.StringVar(&o.time, "time", "",
+		"do not train: time steps of the optimizer with each storage, and add a record to `file`")
 	quick := flag.Bool("quick", false, "a run of less than a minute: -steps 2000")
 	command.Run("language", func() error {
 		if *quick {
@@ -84,6 +91,9 @@ func run(o options) error {
 	if text.Held <= o.context {
 		return fmt.Errorf("%d characters to train on are too few for -context %d", text.Held,
 			o.context)
+	}
+	if o.time != "" {
+		return timeSteps(text, o)
 	}
 	t, err := newTrainer(text, o)
 	if err != nil {
@@ -128,6 +138,11 @@ func run(o options) error {
 	if o.sample > 0 {
 		fmt.Printf("\nsample, temperature %g:\n\n%s\n", o.temperature,
 			t.sample(o.sample, o.temperature))
+	}
+	if o.record != "" {
+		if err := t.writeRecord(o.record, losses, held[len(held)-1].Y); err != nil {
+			return err
+		}
 	}
 	if o.plot != "" {
 		return drawLosses(o.plot, losses, held, fivegram)
@@ -175,4 +190,38 @@ func drawLosses(path string, losses, held plotter.XYs, fivegram float64) error {
 		plots.Curve{Name: "held out", XY: held},
 		plots.Curve{Name: "5-gram, held out",
 			XY: plotter.XYs{{X: 0, Y: fivegram}, {X: last, Y: fivegram}}})
+}
+
+// timeSteps adds the record of the times of steps with each storage to a file.
+func timeSteps(text transformer.Text, o options) error {
+	return storage.Time("language", o.time, func(k storage.Kind) (storage.Clock, error) {
+		o.storage = k
+		t, err := newTrainer(text, o)
+		if err != nil {
+			return storage.Clock{}, err
+		}
+		return storage.Clock{
+			Step: func() (time.Duration, error) {
+				before := t.adamTime
+				_, err := t.step()
+				return t.adamTime - before, err
+			},
+			Close: t.opt.Close,
+		}, nil
+	})
+}
+
+// writeRecord adds the record of a run to a file.
+func (t *trainer) writeRecord(path string, losses plotter.XYs, held float64) error {
+	r := storage.Run{
+		Example: "language", Storage: t.storage.Name, Seed: t.seed, Steps: t.steps,
+		Parameters: len(t.net.Memory.Values), Bytes: t.tensors.Bytes(), Test: held,
+		Checksum: fmt.Sprintf("%08x", checksum.Of(t.net.Memory.Values)),
+	}
+	bits := make([]float64, len(losses))
+	for i, p := range losses {
+		bits[i] = p.Y
+	}
+	r.Training = storage.Means(bits, storage.Parts)
+	return storage.Append(path, r)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/layers"
+	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/examples/internal/transformer"
 	"github.com/fusedadam/adam/internal/stats"
 	"github.com/fusedadam/adam/schedule"
@@ -18,8 +19,9 @@ type trainer struct {
 	options
 	text            transformer.Text
 	net             *transformer.Network
-	m, v            []float32 // moments of all parameters, which opt steps
+	m, v            []float32 // moments of all parameters, which opt steps, if they are float32
 	opt             *adam.Optimizer
+	tensors         *storage.Tensors // of opt, nil if they are those of net
 	rate            schedule.Schedule
 	inputs, targets []int // the sequences of a step, one after the other
 
@@ -29,22 +31,27 @@ type trainer struct {
 func newTrainer(t transformer.Text, o options) (*trainer, error) {
 	net := transformer.New(transformer.Size{Alphabet: len(t.Alphabet), Context: o.context,
 		Width: o.width, Heads: o.heads, Layers: o.layers}, o.seed, o.batch)
-	opt, err := adam.New(adam.Options{MaxNorm: transformer.MaxNorm}, net.Groups()...)
-	if err != nil {
-		return nil, err
-	}
-	m, v := flattenMoments(opt, net.Memory)
-	return &trainer{
+	tr := &trainer{
 		options: o,
 		text:    t,
 		net:     net,
-		m:       m,
-		v:       v,
-		opt:     opt,
 		rate:    transformer.Rate(o.steps),
 		inputs:  make([]int, o.batch*o.context),
 		targets: make([]int, o.batch*o.context),
-	}, nil
+	}
+	groups := net.Groups()
+	if !o.storage.Float32() {
+		groups, tr.tensors = o.storage.Groups(groups, o.seed)
+	}
+	var err error
+	tr.opt, err = adam.New(adam.Options{MaxNorm: transformer.MaxNorm}, groups...)
+	if err != nil {
+		return nil, err
+	}
+	if tr.tensors == nil {
+		tr.m, tr.v = flattenMoments(tr.opt, net.Memory)
+	}
+	return tr, nil
 }
 
 // flattenMoments lays the moments of all tensors into two slices, in the order of the parameters,
@@ -87,6 +94,10 @@ func (t *trainer) setRate() {
 
 // update makes one optimizer step from the gradients in the network.
 func (t *trainer) update() error {
+	if t.tensors != nil {
+		t.tensors.Grads()
+		defer t.tensors.Values()
+	}
 	start := time.Now()
 	_, err := t.opt.Step()
 	t.adamTime += time.Since(start)

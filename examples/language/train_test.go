@@ -11,7 +11,9 @@ import (
 	"github.com/fusedadam/adam"
 	"github.com/fusedadam/adam/examples/internal/checksum"
 	"github.com/fusedadam/adam/examples/internal/replay"
+	"github.com/fusedadam/adam/examples/internal/storage"
 	"github.com/fusedadam/adam/examples/internal/transformer"
+	"gonum.org/v1/plot/plotter"
 )
 
 func TestMain(m *testing.M) { replay.Main(m) }
@@ -189,5 +191,53 @@ func TestRun(t *testing.T) {
 		if run(bad) == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// With fewer bits a short run comes near the loss of float32, its layers have the bfloat16
+// parameters, and the record says what was trained.
+func TestStorage(t *testing.T) {
+	text, err := transformer.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "runs")
+	o := options{steps: 60, batch: 2, context: 16, width: 16, heads: 2, layers: 1, lr: 4e-3,
+		seed: 1, record: path}
+	for _, o.storage = range storage.Kinds {
+		tr := mustTrainer(t, text, o)
+		var losses plotter.XYs
+		for range o.steps {
+			bits, err := tr.step()
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses = append(losses, plotter.XY{Y: bits})
+		}
+		for i, v := range tr.net.Memory.Values {
+			if o.storage.Halve && math.Float32bits(v)<<16 != 0 {
+				t.Fatalf("%s: parameter %d of the layers is %v, not a bfloat16", o.storage.Name, i,
+					v)
+			}
+		}
+		if err := tr.writeRecord(path, losses, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := storage.Read[storage.Run](path)
+	if err != nil || len(runs) != len(storage.Kinds) {
+		t.Fatalf("%d records, %v", len(runs), err)
+	}
+	sums := map[string]bool{}
+	for i, r := range runs {
+		sums[r.Checksum] = true
+		first, last, want := r.Training[0], r.Training[39], runs[0].Training[39]
+		if r.Storage != storage.Kinds[i].Name || r.Seed != 1 || r.Steps != o.steps ||
+			!(last < first-0.5) || math.Abs(last-want) > 0.1 {
+			t.Errorf("%+v: want less than the first loss, and near %v", r, want)
+		}
+	}
+	if len(sums) != len(runs) {
+		t.Errorf("%d different results of %d storages", len(sums), len(runs))
 	}
 }

@@ -17,6 +17,14 @@ func (w Way) traffic(p, g, m, v *float32, n int) {
 	}
 }
 
+func (w Way) move(list *Stream, count, n int) {
+	if w.bits == 512 {
+		moveAVX512(list, count, n, w.l1, w.l2)
+	} else {
+		moveAVX2(list, count, n, w.l1, w.l2)
+	}
+}
+
 func arithmetic(kernel string, n int) bool {
 	switch widths[kernel] {
 	case 512:
@@ -46,6 +54,12 @@ func trafficAVX512(p, grad, m, v *float32, n, l1, l2 int)
 
 //go:noescape
 func trafficAVX2(p, grad, m, v *float32, n, l1, l2 int)
+
+//go:noescape
+func moveAVX512(list *Stream, count, n, l1, l2 int)
+
+//go:noescape
+func moveAVX2(list *Stream, count, n, l1, l2 int)
 
 func arithmeticAVX512(n int)
 func arithmeticAVX2(n int)

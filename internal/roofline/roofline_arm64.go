@@ -10,6 +10,8 @@ var distances []ahead
 
 func (Way) traffic(p, g, m, v *float32, n int) { trafficNEON(p, g, m, v, n) }
 
+func (Way) move(list *Stream, count, n int) { moveNEON(list, count, n) }
+
 func arithmetic(kernel string, n int) bool {
 	if kernel == "neon" {
 		arithmeticNEON(n)
@@ -28,6 +30,9 @@ func arithmetic64(kernel string, n int) bool {
 
 //go:noescape
 func trafficNEON(p, grad, m, v *float32, n int)
+
+//go:noescape
+func moveNEON(list *Stream, count, n int)
 
 func arithmeticNEON(n int)
 func arithmetic64NEON(n int)

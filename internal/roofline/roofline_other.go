@@ -9,5 +9,6 @@ var (
 )
 
 func (Way) traffic(p, g, m, v *float32, n int) {}
+func (Way) move(list *Stream, count, n int)    {}
 func arithmetic(kernel string, n int) bool     { return false }
 func arithmetic64(kernel string, n int) bool   { return false }

@@ -70,6 +70,14 @@ var (
 	Chosen  Choice   // what put the best first
 	Tile    int      // elements that one call of a kernel covers at the most
 
+	// Optional are features that no kernel needs, and that code beside the kernels uses where they
+	// are: the codecs of 16 bits.
+	Optional []Flag
+
+	// Fused says in words which storages of 16 and 8 bits the kernel in use steps in one loop that
+	// decodes, steps and encodes.
+	Fused func() []string
+
 	// Mode says in words which floating-point mode the thread is in: "usual", what is unusual, or
 	// "unknown" without assembly.
 	Mode func() string

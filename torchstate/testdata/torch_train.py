@@ -1,10 +1,12 @@
 """Trains with PyTorch what package adam trains, and hands the state over in both directions.
 
-    python3 torch_train.py begin|resume FOLDER
+    python3 torch_train.py begin|resume|halves FOLDER
 
 FOLDER has save_load.py, the lines of Python in the documentation, and cases.json. "begin" makes the
 steps 0 to 4 and writes NAME.5, ten more and NAME.15. "resume" loads NAME.in, which has made 25
 steps, writes NAME.25, makes ten more and writes NAME.35. The test in Go has the same gradients.
+"halves" loads halves.in, which has a parameter of bfloat16 and one of float32, makes a step and
+prints JSON: the types and bits of what there was before.
 Exits with 77 where torch or numpy cannot be used.
 """
 import json
@@ -20,7 +22,7 @@ except Exception as e:  # missing, or broken
     print(e)
     sys.exit(77)
 
-TYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
+TYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "BF16": "<i2"}  # The bits of BF16.
 
 
 def save_file(tensors, path, metadata):
@@ -61,7 +63,8 @@ class safe_open:
     def get_tensor(self, key):
         e = self.entries[key]
         a = np.frombuffer(self.data[slice(*e["data_offsets"])], TYPES[e["dtype"]])
-        return torch.from_numpy(a.reshape(e["shape"]).copy())
+        t = torch.from_numpy(a.reshape(e["shape"]).copy())
+        return t.view(torch.bfloat16) if e["dtype"] == "BF16" else t
 
 
 try:
@@ -88,11 +91,34 @@ def value(name, shape, dtype):
     return torch.nn.Parameter(torch.from_numpy(v.astype(dtype).reshape(shape)))
 
 
+def halves(folder, load_optimizer):
+    def bits(t):
+        whole = {torch.float32: torch.int32, torch.bfloat16: torch.int16}[t.dtype]
+        return [str(t.dtype), t.detach().clone().view(whole).tolist()]
+
+    params = [torch.nn.Parameter(torch.zeros(65, dtype=d))
+              for d in (torch.bfloat16, torch.float32)]
+    optimizer = torch.optim.AdamW(params)
+    load_optimizer(optimizer, folder / "halves.in")
+    out = {}
+    for i, p in enumerate(params):
+        out[f"param.{i}"] = bits(p)
+        for what, t in optimizer.state[p].items():
+            if what != "step":
+                out[f"state.{i}.{what}"] = bits(t)
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    print(json.dumps(out))
+
+
 def main(what, folder):
     folder = pathlib.Path(folder)
     sys.path.insert(0, str(folder))
     from save_load import load_optimizer, save_optimizer
 
+    if what == "halves":
+        halves(folder, load_optimizer)
+        return
     for case in json.loads((folder / "cases.json").read_text()):
         kind = getattr(torch.optim, case["class"])
         params, groups = {}, []

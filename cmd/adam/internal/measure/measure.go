@@ -20,8 +20,11 @@ type Plan struct {
 	Sizes64 []int // of float64
 	Firsts  []int // for the first step after scalar code
 	Models  []models.Model
-	Time    time.Duration // about, for all together
-	Memory  int64         // available, 0 if unknown
+
+	Storages []int // of each storage of 16 and 8 bits
+
+	Time   time.Duration // about, for all together
+	Memory int64         // available, 0 if unknown
 }
 
 // An item is one size or one model.
@@ -39,13 +42,16 @@ func (it item) elements() int {
 	return n
 }
 
-// memory is what the item needs: four slices.
+// memory is what the item needs: four slices, or those of all storages.
 func (it item) memory() int64 {
-	bytes := 16 * int64(it.elements())
-	if it.kind == result.Size64 {
-		bytes *= 2
+	n := int64(it.elements())
+	switch it.kind {
+	case result.Size64:
+		return 32 * n
+	case result.Storages:
+		return storedBytes * n
 	}
-	return bytes
+	return 16 * n
 }
 
 // weight is the item's share of the time: a round of a large one takes far longer.
@@ -66,6 +72,8 @@ func (it item) title() string {
 		return it.name + " of float64"
 	case result.First:
 		return it.name + " after scalar code"
+	case result.Storages:
+		return it.name + " of each storage"
 	}
 	return it.name
 }
@@ -91,6 +99,8 @@ func (it item) on(sizes []int, kernels []string) []subject {
 	switch it.kind {
 	case result.First:
 		return firsts(kernels, makeTensors(sizes, single))
+	case result.Storages:
+		return storages(kernels, sizes[0])
 	case result.Size64:
 		return subjects(kernels, makeTensors(sizes, double), roofline.Arithmetic64, doubleLoops())
 	}
@@ -110,6 +120,9 @@ func (p *Plan) items() (fit []item, tooLarge []string) {
 	}
 	for _, n := range p.Sizes64 {
 		all = append(all, item{result.Size64, SizeName(n), []int{n}})
+	}
+	for _, n := range p.Storages {
+		all = append(all, item{result.Storages, SizeName(n), []int{n}})
 	}
 	for _, it := range all {
 		if p.Memory > 0 && it.memory() > p.Memory/10*9 {
@@ -143,7 +156,7 @@ func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row,
 		list := it.subjects(p.Kernels)
 		given = max(given-(now()-begin), time.Millisecond)
 		for i, samples := range rounds(list, given, now, report) {
-			rows = append(rows, it.row(list[i].series, samples))
+			rows = append(rows, it.row(list[i], samples))
 		}
 		done += w
 		debug.FreeOSMemory() // before the next large one
@@ -151,7 +164,7 @@ func (p *Plan) Run(progress func(done float64, next string)) (rows []result.Row,
 	return rows, tooLarge
 }
 
-func (it item) row(series string, samples []float64) result.Row {
+func (it item) row(s subject, samples []float64) result.Row {
 	q := stats.Quantiles(samples, 0.25, 0.5, 0.75)
 	perElement := func(ns float64) float64 { // to four digits: there is no more in a measurement
 		x, _ := strconv.ParseFloat(strconv.FormatFloat(ns/float64(it.elements()), 'g', 4, 64), 64)
@@ -159,7 +172,8 @@ func (it item) row(series string, samples []float64) result.Row {
 	}
 	return result.Row{
 		Kind: it.kind, Name: it.name, Elements: it.elements(), Tensors: len(it.tensors),
-		Series:  series,
+		Series:  s.series,
 		Samples: len(samples), Q1: perElement(q[0]), Median: perElement(q[1]), Q3: perElement(q[2]),
+		Storage: s.storage, Fused: s.fused,
 	}
 }

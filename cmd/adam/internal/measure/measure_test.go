@@ -32,13 +32,14 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestItemsThatFit(t *testing.T) {
-	const double = "512Ki of float64" // as many bytes as 1Mi
-	p := Plan{Sizes: []int{16, 1 << 20}, Sizes64: []int{512 << 10},
+	const double = "512Ki of float64"    // as many bytes as 1Mi
+	const each = "512Ki of each storage" // almost as many
+	p := Plan{Sizes: []int{16, 1 << 20}, Sizes64: []int{512 << 10}, Storages: []int{512 << 10},
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{1 << 18, 1 << 18}}}}
-	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi", double},
-		1 << 20: {"1Mi", "M", double}, 100 << 20: nil} {
+	for memory, want := range map[int64][]string{0: nil, 10 << 20: {"1Mi", double, each},
+		1 << 20: {"1Mi", "M", double, each}, 100 << 20: nil} {
 		p.Memory = memory
-		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 4-len(want) {
+		if fit, tooLarge := p.items(); !slices.Equal(tooLarge, want) || len(fit) != 5-len(want) {
 			t.Errorf("%d bytes: left out %v, want %v", memory, tooLarge, want)
 		}
 	}
@@ -46,7 +47,7 @@ func TestItemsThatFit(t *testing.T) {
 
 // An item allocates what it says that it needs.
 func TestItemMemory(t *testing.T) {
-	for _, kind := range []result.Kind{result.Size, result.Size64} {
+	for _, kind := range []result.Kind{result.Size, result.Size64, result.Storages} {
 		it := item{kind, "1Mi", []int{1 << 20}}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -187,7 +188,8 @@ func TestFirsts(t *testing.T) {
 	if took := time.Since(start); took < scalarCode || slices.Equal(p, tensors[0].p) {
 		t.Errorf("scalar code of %v, want %v that changes the parameters", took, scalarCode)
 	}
-	for _, kind := range []result.Kind{result.Size, result.Size64, result.First} {
+	for _, kind := range []result.Kind{result.Size, result.Size64, result.First,
+		result.Storages} {
 		for _, s := range (item{kind, "300", []int{300}}).subjects(adam.Kernels()) {
 			start := time.Now()
 			s.warm()
@@ -200,17 +202,23 @@ func TestFirsts(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	p := Plan{Kernels: []string{selection.Generic}, Sizes: []int{1, 64}, Sizes64: []int{40},
-		Firsts: []int{300},
+		Firsts: []int{300}, Storages: []int{256},
 		Models: []models.Model{{Key: "m", Name: "M", Tensors: []int{5, 6}}}, Time: time.Millisecond}
 	last := 0.0
 	rows, tooLarge := p.Run(func(done float64, _ string) { last = done })
 	doubles := slices.IndexFunc(rows, func(r result.Row) bool { return r.Kind == result.Size64 })
-	if len(rows) != 3*(4+len(plain.SIMD))+2+4 || doubles != len(rows)-4 || tooLarge != nil ||
+	// one step and one traffic of each storage, and the arithmetic
+	stored := len(rows) - (1 + 2*len(makeStored(1)))
+	if stored != 3*(4+len(plain.SIMD))+2+4 || doubles != stored-4 || tooLarge != nil ||
 		last != 1 {
 		t.Fatalf("%d rows, float64 from %d on, left out %v, progress to %v", len(rows), doubles,
 			tooLarge, last)
 	}
 	if r := rows[doubles]; r.Name != "40" || r.Elements != 40 || r.Series != selection.Generic {
+		t.Errorf("row %+v", r)
+	}
+	if r := rows[stored+1]; r.Kind != result.Storages || r.Name != "256" || r.Label != "float32" ||
+		r.Bytes != 28 || r.Series != selection.Generic {
 		t.Errorf("row %+v", r)
 	}
 	for i, series := range []string{selection.Generic, result.AfterCode + selection.Generic} {

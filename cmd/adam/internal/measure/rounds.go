@@ -3,6 +3,8 @@ package measure
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/fusedadam/adam/cmd/adam/internal/result"
 )
 
 // A subject is one thing to time.
@@ -13,6 +15,9 @@ type subject struct {
 	every  int    // 3: it is timed in every third round
 	before func() // what comes before each sample, which is one run then; nil: it is warmed up
 	warm   func() // runs it for warmUp on little data
+
+	storage result.Storage // of a step, or of what is its ceiling
+	fused   bool           // the step is one loop
 }
 
 const (

@@ -40,10 +40,12 @@ const (
 	Size64 Kind = "size64"
 	Model  Kind = "model"
 	First  Kind = "first" // the first step after scalar code, beside a warm one
+
+	Storages Kind = "storages" // steps of 16 and 8 bits, beside one of float32
 )
 
 // Kinds are all, in the order in which they are shown.
-var Kinds = []Kind{Size, Model, First, Size64}
+var Kinds = []Kind{Size, Model, First, Size64, Storages}
 
 // What a Row.Series can be besides the name of a kernel.
 const (
@@ -66,47 +68,73 @@ type Row struct {
 	Q1       float64 `json:"q1_ns_per_param"`
 	Median   float64 `json:"median_ns_per_param"`
 	Q3       float64 `json:"q3_ns_per_param"`
+
+	Storage
+	Fused bool `json:"fused,omitempty"` // the kernel steps the storage in one loop
 }
 
-// An Item is a size or model that was measured.
+// A Storage is how gradients, parameters and moments are kept. Rows of kind Storages have one.
+type Storage struct {
+	Label string  `json:"storage,omitempty"`         // in words
+	Bytes float64 `json:"bytes_per_param,omitempty"` // that a step reads and writes
+	// State has the bytes that stay between steps beside parameters and gradients: moments, their
+	// scales and the rest of a split master.
+	State float64 `json:"state_bytes_per_param,omitempty"`
+}
+
+// An Item is a size or model that was measured, of one storage.
 type Item struct {
 	Kind     Kind
 	Name     string
 	Elements int
 	Tensors  int
+	Storage
 }
 
 // Items returns what was measured of a kind, in the order of the rows.
 func (r *Result) Items(kind Kind) []Item {
 	var items []Item
-	seen := map[string]bool{}
+	seen := map[[2]string]bool{}
 	for _, row := range r.Rows {
-		if row.Kind == kind && !seen[row.Name] {
-			seen[row.Name] = true
-			items = append(items, Item{kind, row.Name, row.Elements, row.Tensors})
+		key := [2]string{row.Name, row.Label}
+		if row.Kind == kind && !seen[key] {
+			seen[key] = true
+			items = append(items, Item{kind, row.Name, row.Elements, row.Tensors, row.Storage})
 		}
 	}
 	return items
 }
 
+// of reports whether the row is one of the item.
+func (row *Row) of(it Item) bool {
+	return row.Kind == it.Kind && row.Name == it.Name && row.Label == it.Label
+}
+
 // Time returns the median of a series in ns per parameter, 0 if it was not measured.
-func (r *Result) Time(it Item, series string) float64 {
+func (r *Result) Time(it Item, series string) float64 { return r.row(it, series).Median }
+
+// row returns the row of a series, an empty one if it was not measured.
+func (r *Result) row(it Item, series string) Row {
 	for _, row := range r.Rows {
-		if row.Kind == it.Kind && row.Name == it.Name && row.Series == series {
-			return row.Median
+		if row.of(it) && row.Series == series {
+			return row
 		}
 	}
-	return 0
+	return Row{}
 }
 
 // Ceilings returns the fastest way through the memory and the arithmetic of a kernel, in ns per
 // parameter; 0 if they were not measured, or mean nothing because there is not a block of elements.
 func (r *Result) Ceilings(it Item, kernel string) (traffic, arithmetic float64) {
-	if it.Elements < roofline.Block {
+	least := roofline.Block
+	if it.Kind == Storages {
+		least = roofline.StreamBlock
+	}
+	if it.Elements < least {
 		return 0, 0
 	}
 	for _, row := range r.Rows {
-		if row.Kind == it.Kind && row.Name == it.Name && strings.HasPrefix(row.Series, Traffic) &&
+		if row.of(it) && strings.HasPrefix(row.Series, Traffic) &&
 			(traffic == 0 || row.Median < traffic) {
 			traffic = row.Median
 		}

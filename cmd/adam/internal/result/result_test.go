@@ -32,8 +32,9 @@ func sample() *Result {
 			{Traffic + "512", traffic}, {Traffic + "512+320", prefetched},
 			{"generic", 2}, {Arithmetic + "generic", 1.5}, {Plain, 4},
 		} {
-			r.Rows = append(r.Rows, Row{kind, name, elements, tensors, s.series, 7, s.ns * 0.9,
-				s.ns, s.ns * 1.1})
+			r.Rows = append(r.Rows, Row{Kind: kind, Name: name, Elements: elements,
+				Tensors: tensors, Series: s.series, Samples: 7, Q1: s.ns * 0.9, Median: s.ns,
+				Q3: s.ns * 1.1})
 		}
 	}
 	add(Size, "1", 1, 1, 100, 50, 50, 50)
@@ -45,9 +46,87 @@ func sample() *Result {
 		series string
 		ns     float64
 	}{{"wide", 0.5}, {AfterCode + "wide", 0.75}, {"generic", 2}, {AfterCode + "generic", 2}} {
-		r.Rows = append(r.Rows, Row{First, "128Ki", 128 << 10, 1, s.series, 7, s.ns, s.ns, s.ns})
+		r.Rows = append(r.Rows, Row{Kind: First, Name: "128Ki", Elements: 128 << 10, Tensors: 1,
+			Series: s.series, Samples: 7, Q1: s.ns, Median: s.ns, Q3: s.ns})
 	}
 	return r
+}
+
+// stored adds two storages at two sizes, of which "wide" has one fused.
+func stored(r *Result) *Result {
+	for _, size := range []struct {
+		name     string
+		elements int
+	}{{"32", 32}, {"64Mi", 64 << 20}} {
+		add := func(s Storage, series string, ns float64, fused bool) {
+			r.Rows = append(r.Rows, Row{Kind: Storages, Name: size.name, Elements: size.elements,
+				Tensors: 1, Series: series, Samples: 7, Q1: ns, Median: ns, Q3: ns, Storage: s,
+				Fused: fused})
+		}
+		full, split := Storage{"float32", 28, 8}, Storage{"split", 18.25, 6}
+		add(full, Arithmetic+"wide", 0.25, false)
+		add(full, "wide", 1.25, false)
+		add(full, Traffic+"512", 1.2, false)
+		add(full, Traffic+"512+320", 1, false)
+		add(split, "wide", 1, true)
+		add(split, Traffic+"512", 0.75, false)
+		add(full, "generic", 2, false)
+		add(split, "generic", 4, false)
+	}
+	return r
+}
+
+// The share of the ceiling is that for the bytes of the storage, and the speed-up that over float32
+// of the same kernel and size. Of less than a block there is no ceiling.
+func TestStorageTable(t *testing.T) {
+	r := stored(sample())
+	got, want := r.Text(), `
+storages       storage  ns/param  speed-up  bytes        ceiling  % of ceiling  state bytes  fused
+
+32, wide       float32      1.25     1.00×   28.0                                      8.00      –
+               split        1.00     1.25×   18.2                                      6.00    yes
+
+32, generic    float32      2.00     1.00×   28.0                                      8.00      –
+               split        4.00    0.500×   18.2                                      6.00     no
+
+64Mi, wide     float32      1.25     1.00×   28.0   1.00 traffic            80         8.00      –
+               split        1.00     1.25×   18.2  0.750 traffic            75         6.00    yes
+
+64Mi, generic  float32      2.00     1.00×   28.0                                      8.00      –
+               split        4.00    0.500×   18.2                                      6.00     no
+`
+	if !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant it to end in\n%s", got, want)
+	}
+	page, err := Page([]*Result{r}, func(*Result) string { return "" }, "")
+	line := "|  | split | 1.00 | 1.25× | 18.2 | 0.750 traffic | 75 | 6.00 | yes |\n"
+	if err != nil || !strings.Contains(page, line) {
+		t.Errorf("%v, no %q in\n%s", err, line, page)
+	}
+}
+
+// A file from before the storages is what it was, and one with them has their fields in the rows.
+func TestStorageRows(t *testing.T) {
+	if text := string(sample().JSON()); strings.Contains(text, "storage") ||
+		strings.Contains(text, "fused") {
+		t.Errorf("storages in\n%s", text)
+	}
+	r := stored(sample())
+	dir := t.TempDir()
+	file, err := r.Save(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.File = file
+	list, err := Load(dir)
+	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], r) {
+		t.Errorf("loaded %+v, %v", list, err)
+	}
+	const line = `"q3_ns_per_param": 1, "storage": "split", "bytes_per_param": 18.25, ` +
+		`"state_bytes_per_param": 6, "fused": true }`
+	if !strings.Contains(string(r.JSON()), line) {
+		t.Errorf("no %s in\n%s", line, r.JSON())
+	}
 }
 
 func TestText(t *testing.T) {

@@ -13,8 +13,11 @@ const bytesPerParam = 28
 
 // table is the result for one kind, a line for each kernel and each loop of programs.
 func (r *Result) table(kind Kind) report.Table {
-	if kind == First {
+	switch kind {
+	case First:
 		return r.firstTable()
+	case Storages:
+		return r.storageTable()
 	}
 	t := report.Table{{"elements", "kernel", "ns/param", "GB/s", "ceiling", "% of ceiling",
 		"speed-up"}}
@@ -40,18 +43,59 @@ func (r *Result) table(kind Kind) report.Table {
 			row := []string{name, series, report.Figure(ns), report.Figure(bytes / ns), "",
 				"", ""}
 			// A loop of programs has no ceiling of its own.
-			if traffic, arithmetic := r.Ceilings(it, series); traffic > 0 && arithmetic > 0 {
-				ceiling, which := traffic, " traffic"
-				if arithmetic > traffic {
-					ceiling, which = arithmetic, " arithmetic"
-				}
-				row[4], row[5] = report.Figure(ceiling)+which, fmt.Sprintf("%.0f", 100*ceiling/ns)
-			}
+			traffic, arithmetic := r.Ceilings(it, series)
+			row[4], row[5] = ceiling(traffic, arithmetic, ns)
 			if series != Plain && plain > 0 {
 				row[6] = report.Figure(plain/ns) + "×"
 			}
 			t = append(t, row)
 			name = "" // the lines below belong to it
+		}
+	}
+	return t
+}
+
+// ceiling says which of the two is the ceiling of a step, and how close it comes.
+func ceiling(traffic, arithmetic, ns float64) (text, share string) {
+	if traffic == 0 || arithmetic == 0 {
+		return "", ""
+	}
+	most, which := traffic, " traffic"
+	if arithmetic > traffic {
+		most, which = arithmetic, " arithmetic"
+	}
+	return report.Figure(most) + which, fmt.Sprintf("%.0f", 100*most/ns)
+}
+
+// storageTable is the table of storages: for each size and kernel a line of each storage, the first
+// of which is float32.
+func (r *Result) storageTable() report.Table {
+	t := report.Table{{"storages", "storage", "ns/param", "speed-up", "bytes", "ceiling",
+		"% of ceiling", "state bytes", "fused"}}
+	items := r.Items(Storages)
+	for i, first := range items {
+		if first.Name == items[max(i-1, 0)].Name && i > 0 {
+			continue
+		}
+		for _, k := range r.Kernels {
+			name := first.Name + ", " + k
+			_, arithmetic := r.Ceilings(first, k) // the same of all storages
+			for _, it := range items {
+				row := r.row(it, k)
+				if it.Name != first.Name || row.Median == 0 {
+					continue
+				}
+				traffic, _ := r.Ceilings(it, k)
+				most, share := ceiling(traffic, arithmetic, row.Median)
+				fused := "–"
+				if it.Label != first.Label {
+					fused = map[bool]string{true: "yes", false: "no"}[row.Fused]
+				}
+				t = append(t, []string{name, it.Label, report.Figure(row.Median),
+					report.Figure(r.Time(first, k)/row.Median) + "×", report.Figure(it.Bytes),
+					most, share, report.Figure(it.State), fused})
+				name = ""
+			}
 		}
 	}
 	return t

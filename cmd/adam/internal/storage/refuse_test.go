@@ -46,6 +46,13 @@ func TestSome(t *testing.T) {
 	o.Options.SaveParams = false
 	refuses(t, saved(t, o), Options{Params: Split}, ErrStorage, `"a"`, "SaveParams")
 	converted(t, saved(t, o), Options{Moments: Q8})
+
+	// A key that only the parameters need stays where they are not in the file.
+	alone := of16(t, adam.Storage{Master: adam.NoMaster}, BF16, false)
+	alone.Options.SaveParams = false
+	file = saved(t, alone)
+	out, _ = converted(t, file, Options{Moments: Float32})
+	same(t, "the file", file, out)
 }
 
 // NaN become what all other NaN are, and infinite moments stay so in bfloat16.

@@ -185,6 +185,31 @@ func TestMoments(t *testing.T) {
 	}
 }
 
+// What is read in several runs is what is read at once.
+func TestReadAt(t *testing.T) {
+	o := of16(t, adam.Storage{}, Float32, false)
+	step(t, o)
+	f, err := read(bytes.NewReader(saved(t, o)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for piece, size := range map[checkpoint.Piece]int{checkpoint.M: 1, checkpoint.V: 1,
+		checkpoint.MScale: 1, checkpoint.VScale: 1, checkpoint.Value: 2, checkpoint.Rest: 2} {
+		c := &changed{&change{f, f.tensors["large"], Q8, Split}, piece}
+		n := size * piece.Len(tensors[0].n)
+		whole, runs := make([]byte, n), make([]byte, n)
+		if k, err := c.ReadAt(whole, 0); k != n || err != nil {
+			t.Fatal(k, err)
+		}
+		for at := 0; at < n; at += 1024 {
+			if _, err := c.ReadAt(runs[at:min(at+1024, n)], int64(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same(t, fmt.Sprint("piece ", piece), whole, runs)
+	}
+}
+
 // Bytes that are in the wrong order on a machine are in the right one in the file.
 func TestEndian(t *testing.T) {
 	o := of16(t, adam.Storage{}, Float32, false)
