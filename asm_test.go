@@ -1,7 +1,6 @@
 package adam
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -237,31 +236,40 @@ func TestEncodings(t *testing.T) {
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOFLAGS=", "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	operation := regexp.MustCompile(`^(F\w+)(4S|2D|4H)\(([^)]*)\)$`)
-	widths := map[string]string{ // of conversions
+	operation := regexp.MustCompile(`^([A-Z]\w+(4S|2D|4H|8H|8B|16B))\(([^)]*)\)$`)
+	suffix := regexp.MustCompile(`^[A-Z]\w+(4S|2D|4H|8H|8B|16B)$`)
+	special := map[string]string{ // all others have one format in all operands
 		"FCVTL2D": "VFCVTL V%s.S2, V%s.D2", "FCVTLH2D": "VFCVTL2 V%s.S4, V%s.D2",
 		"FCVTL4S": "VFCVTL V%s.H4, V%s.S4", "FCVTN4H": "VFCVTN V%s.S4, V%s.H4",
+		"MUL4S": "VMUL V%s.S4, V%s.S4, V%s.S4", "SMIN4S": "VSMIN V%s.S4, V%s.S4, V%s.S4",
+		"ABS4S": "VABS V%s.S4, V%s.S4", "UMAXV4S": "VUMAXV V%s.S4, V%s",
+		"SSHR20X4S": "VSSHR $20, V%s.S4, V%s.S4", "SSHR31X4S": "VSSHR $31, V%s.S4, V%s.S4",
+		"SHLL4S": "VSHLL $16, V%s.H4, V%s.S4", "SHRN4H": "VSHRN $16, V%s.S4, V%s.H4",
+		"SXTL8H": "VSXTL V%s.B8, V%s.H8", "SXTL4S": "VSXTL V%s.H4, V%s.S4",
+		"XTN4H": "VXTN V%s.S4, V%s.H4", "SQXTN4H": "VSQXTN V%s.S4, V%s.H4",
+		"SQXTN8H": "VSQXTN2 V%s.S4, V%s.H8", "SQXTN8B": "VSQXTN V%s.H8, V%s.B8",
+		"SQXTN16B": "VSQXTN2 V%s.H8, V%s.B16",
 	}
 	// A line of objdump.
 	instruction := regexp.MustCompile(`(?m)^\s+(\S+):\d+\s+0x[0-9a-f]+\s+[0-9a-f]{8}\s+(.*?)\s*$`)
 	total := 0
 	for _, file := range assemblyFiles(t, "*_arm64.s", "internal/roofline/*_arm64.s") {
-		byHand := func(name string) bool {
-			return strings.HasSuffix(name, "4S") || strings.HasSuffix(name, "2D") ||
-				strings.HasSuffix(name, "4H")
-		}
-		for _, f := range readAssembly(t, file, byHand) {
+		for _, f := range readAssembly(t, file, suffix.MatchString) {
 			var want []string
 			names := map[string]bool{}
 			for _, s := range f.statements {
 				assert.NotContains(t, s, "WORD", "an encoding without a macro that names it")
 				if m := operation.FindStringSubmatch(s); m != nil {
 					registers := splitArgs(m[3])
-					lanes := map[string]string{"4S": ".S4", "2D": ".D2"}[m[2]]
-					if format := widths[m[1]+m[2]]; format != "" {
-						want = append(want, fmt.Sprintf(format, registers[0], registers[1]))
+					if format := special[m[1]]; format != "" {
+						for _, r := range registers {
+							format = strings.Replace(format, "%s", r, 1)
+						}
+						want = append(want, format)
 					} else {
-						want = append(want, m[1]+" V"+strings.Join(registers, lanes+", V")+lanes)
+						lanes := map[string]string{"4S": ".S4", "2D": ".D2"}[m[2]]
+						want = append(want, strings.TrimSuffix(m[1], m[2])+" V"+
+							strings.Join(registers, lanes+", V")+lanes)
 					}
 					op, _, _ := strings.Cut(want[len(want)-1], " ")
 					names[op] = true

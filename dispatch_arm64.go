@@ -163,8 +163,9 @@ func average64NEON(e, p *float64, n int, c float64)
 //go:noescape
 func add64NEON(to, from *float64, n int)
 
-// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, FZ16, RMode, FZ and AHP),
-// and their values when a program starts: no traps, rounding to nearest, subnormals kept.
+// The bits of FPCR that change results or raise signals (FIZ, AH, NEP, the traps, FZ16, RMode, FZ
+// and AHP), and their values when a program starts: no traps, rounding to nearest, subnormals kept,
+// IEEE half precision.
 const (
 	modeBits  = 0x05c89f07
 	usualMode = 0
@@ -179,8 +180,11 @@ func setControlRegister(value uint32) (before uint32)
 // describeMode says in words what is unusual about a mode.
 func describeMode(mode uint32) string {
 	var list []string
-	if mode&(1<<24|1) != 0 {
+	if mode&(1<<24|1<<19|1) != 0 {
 		list = append(list, "flush-to-zero")
+	}
+	if mode&(1<<26) != 0 {
+		list = append(list, "alternative half-precision")
 	}
 	rounding := []string{"", "rounding up", "rounding down", "rounding to zero"}
 	list = append(list, rounding[mode>>22&3])

@@ -130,7 +130,8 @@ loop:
 	BGT   loop
 	LEAVE(left)
 
-// The second half of the words' masks is that of 8 bits. V13 is lost to the codes.
+// With 8 bits the largest of a block is needed before its first code. Both moments of a block stay
+// in the frame until then. STOREQ8 uses V13, which BEGINBLOCK sets again.
 #define BEGINQ8 \
 	MOVD operands16_mScale(R7), R14 \
 	MOVD operands16_vScale(R7), R15 \

@@ -46,6 +46,7 @@ var unusualModes = map[string][]floatModeCase{
 		{0x0800000, "rounding down (FPCR 0x800000)"},
 		{0x2c00000, "rounding to zero (FPCR 0xc00000)"},
 		{0x3c00000, "flush-to-zero, rounding to zero (FPCR 0x1c00000)"},
+		{0x6000000, "alternative half-precision (FPCR 0x4000000)"},
 	},
 	// As on amd64. With the last, an operation that asks for this mode is an illegal instruction.
 	"riscv64": {

@@ -1,5 +1,5 @@
-// Storage of 16 and 8 bits in NEON: each macro reads or writes four elements. The arguments of a
-// store are the move, with FMOVD.P or FMOVD, and its address. See codec_generic.go for the formulas.
+// Storage of 16 and 8 bits in NEON: each macro reads or writes four elements. A store is given the
+// move, FMOVD.P or FMOVD, and its address. See codec_generic.go for the formulas.
 //
 //	V7 the words   V5, V6 scratch
 
@@ -154,7 +154,8 @@
 	VSHL  $20, V1.S4, V1.S4  \
 	VADD  V9.S4, V1.S4, V1.S4
 
-// LARGEST has the largest of a block's m, without the signs, and v in V4 and V5.
+// LARGER takes 16 more elements into the maxima: twice the bits of m, which drops the sign, in V4,
+// and the bits of v in V5.
 #define LARGER \
 	VLD1.P 64(R12), [V0.S4, V1.S4, V2.S4, V3.S4] \
 	VSHL  $1, V0.S4, V0.S4   \
@@ -171,7 +172,8 @@
 	VUMAX V0.S4, V5.S4, V5.S4 \
 	VUMAX V2.S4, V5.S4, V5.S4
 
-// CODES makes the codes of four m in V5 and hands them to PACKM, then those of v to PACKV.
+// CODES makes the codes of four m in V5, which PACKM packs, and then those of v for PACKV, with the
+// bases as BASES leaves them.
 //
 //	V14 0xfffff
 #define CODES(PACKM, PACKV) \
@@ -194,7 +196,8 @@
 	SSHR20X4S(5, 5)          \
 	PACKV
 
-// STOREQ8 encodes the block at R12 and R13 to R2, R3, R14 and R15, and moves them all behind it.
+// STOREQ8 encodes m at R12 and v at R13, a block of each: the codes to R2 and R3, the scales to R14
+// and R15. It moves all six behind the block.
 // The saturation of the packing is the clamp. A block with the scale poison is overwritten.
 #define STOREQ8(codes, finitem, finitev) \
 	VEOR  V4.B16, V4.B16, V4.B16 \
