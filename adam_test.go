@@ -29,9 +29,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// eachKernel runs f once with each kernel of this machine in use.
+// eachKernel runs f once with each kernel of this machine in use, or with the one that ADAM_KERNEL
+// names.
 func eachKernel(t *testing.T, f func(t *testing.T)) {
-	for _, name := range Kernels() {
+	names := Kernels()
+	if request == Kernel() {
+		names = []string{request}
+	}
+	for _, name := range names {
 		t.Run("kernel="+name, func(t *testing.T) {
 			defer selection.Use(selection.Use(name))
 			exercised[name]++
