@@ -34,6 +34,7 @@ type records struct {
 // task has the runs of an example, all of one length.
 type task struct {
 	name   string
+	quick  bool // the runs are short ones
 	runs   []storage.Run
 	timing *storage.Timing // nil if there is none
 }
@@ -55,8 +56,9 @@ func load(dir string) (*records, error) {
 	}
 	for _, e := range examples {
 		t := task{name: e}
-		for _, quick := range []bool{false, true} {
-			if t.runs, err = read[storage.Run](filepath.Join(dir, runsFile(e, quick))); err != nil {
+		for _, t.quick = range []bool{false, true} {
+			path := filepath.Join(dir, runsFile(e, t.quick))
+			if t.runs, err = read[storage.Run](path); err != nil {
 				return nil, err
 			}
 			if t.complete() {
@@ -188,7 +190,12 @@ func (t *task) size() string {
 	if n := len(t.of(storage.Kinds[0].Name)); n > 1 {
 		seeds = fmt.Sprintf("%d seeds", n)
 	}
-	return fmt.Sprintf("%d parameters, %d steps, %s", t.runs[0].Parameters, t.runs[0].Steps, seeds)
+	length := "the full size of the example"
+	if t.quick {
+		length = "the short runs of `-quick`"
+	}
+	return fmt.Sprintf("%d parameters, %d steps, %s: %s", t.runs[0].Parameters, t.runs[0].Steps,
+		seeds, length)
 }
 
 // clock says how steps were timed.

@@ -175,7 +175,7 @@ func TestPage(t *testing.T) {
 	}
 	short := page()
 	for _, want := range []string{
-		"10 parameters, 100 steps, 2 seeds.", "10 parameters, 50 steps, 2 seeds.",
+		"10 parameters, 100 steps, 2 seeds: the short", "10 parameters, 50 steps, 2 seeds: the short",
 		"| q8 | 4.00 | 12.0 | 2.520 (2.020 to 3.020) | +0.020 (+0.020 to +0.020) |",
 		"| some | 0.50000 | 0.00000 |", "Steps were not timed yet.",
 	} {
@@ -196,7 +196,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := page()
-	for _, want := range []string{"10 parameters, 1000 steps, 1 seed.",
+	for _, want := range []string{"10 parameters, 1000 steps, 1 seed: the full",
 		"| q8 | 4.00 | 12.0 | 1.000 | −0.500 |", "| 12.5 |", "the least of 3"} {
 		if !strings.Contains(long, want) {
 			t.Errorf("the page lacks %q", want)
