@@ -199,3 +199,36 @@ func TestCodecsGuardPages(t *testing.T) {
 		})
 	}
 }
+
+// As TestGuardPages: the fused steps. Their bits are compared elsewhere.
+func TestFusedGuardPages(t *testing.T) {
+	for _, atEnd := range []bool{true, false} {
+		eachKernel(t, func(t *testing.T) {
+			for _, f := range fusions {
+				o := newFusionOperands(f.fusion, 4*block16, func() int { return 0 })
+				fence(t, &o.p.Value, atEnd)
+				fence(t, &o.p.Grad, atEnd)
+				fence(t, &o.p.BF16, atEnd)
+				fence(t, &o.p.GradBF16, atEnd)
+				fence(t, &o.s.Rest, atEnd)
+				fence(t, &o.s.M, atEnd)
+				fence(t, &o.s.V, atEnd)
+				fence(t, &o.s.M16, atEnd)
+				fence(t, &o.s.V16, atEnd)
+				fence(t, &o.s.M8, atEnd)
+				fence(t, &o.s.V8, atEnd)
+				fence(t, &o.s.MScale, atEnd)
+				fence(t, &o.s.VScale, atEnd)
+				a := o.p.operands(&o.s, 0, words{})
+				new(coeffs).stepFused(f.fusion, &a, 4*block16)
+			}
+		})
+	}
+}
+
+// fence puts a slice against an inaccessible page.
+func fence[E any](t *testing.T, s *[]E, atEnd bool) {
+	if bytes := view[byte](*s); len(bytes) > 0 {
+		*s = view[E](guarded(t, len(bytes)/4, atEnd))
+	}
+}
