@@ -175,7 +175,8 @@ func TestPage(t *testing.T) {
 	}
 	short := page()
 	for _, want := range []string{
-		"10 parameters, 100 steps, 2 seeds: the short", "10 parameters, 50 steps, 2 seeds: the short",
+		"10 parameters, 100 steps, 2 seeds: the short",
+		"10 parameters, 50 steps, 2 seeds: the short",
 		"| q8 | 4.00 | 12.0 | 2.520 (2.020 to 3.020) | +0.020 (+0.020 to +0.020) |",
 		"| some | 0.50000 | 0.00000 |", "Steps were not timed yet.",
 	} {
