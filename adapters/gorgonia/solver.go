@@ -168,8 +168,8 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 
 // Optimizer returns what the solver steps with, for its states, averages, checkpoints, Options,
 // Metadata, GradScale and T; nil before [Solver.Bind] or the first step. The second of its Groups
-// has the tensors of NoDecay; with a Storage those of float32 are in a third and a fourth one, in the
-// same way. Each step writes the Configs and slices of Groups.
+// has the tensors of NoDecay; with a Storage those of float32 are in a third and a fourth one, in
+// the same way. Each step writes the Configs and slices of Groups.
 func (s *Solver) Optimizer() *adam.Optimizer { return s.optimizer }
 
 // Close ends the goroutines of s. Any further step gives adam.ErrClosed. It may be called twice,

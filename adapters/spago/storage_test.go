@@ -51,7 +51,8 @@ func TestStorage(t *testing.T) {
 				m = loaded
 			}
 		}
-		if !reflect.DeepEqual(m.Single.State, s) || !sameBits(values(m.Single), values(plain.Single)) {
+		if !reflect.DeepEqual(m.Single.State, s) ||
+			!sameBits(values(m.Single), values(plain.Single)) {
 			t.Errorf("%v: not the steps of a State16", storage)
 		}
 		if _, ok := m.Double.State.(*adam.State64); !ok {
