@@ -1,6 +1,9 @@
 package roofline
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // StreamBlock is the number of elements that [Way.Move] works in; it leaves out the remainder.
 const StreamBlock = 64
@@ -56,7 +59,7 @@ func (w Way) Move(streams []Stream, n int) {
 				for _, x := range words {
 					sum ^= x
 				}
-				sink = sum
+				runtime.KeepAlive(sum) // or the compiler leaves the loop out
 			case Write:
 				for j := range words {
 					words[j] = ^uint64(0)
@@ -69,6 +72,3 @@ func (w Way) Move(streams []Stream, n int) {
 		}
 	}
 }
-
-// sink keeps the compiler from leaving out what is only read.
-var sink uint64
