@@ -73,7 +73,7 @@ func (t *tensor16) restore(loaded kind, begun bool) {
 	switch {
 	case from.at.Value != nil:
 		copy(t.at.Value, from.at.Value)
-		t.at.copy(0, t.n)
+		inTiles(t.n, t.at.copy)
 	case from.at.BF16 != nil:
 		copy(t.at.BF16, from.at.BF16)
 	}

@@ -58,6 +58,41 @@ func FuzzStep(f *testing.F) {
 	})
 }
 
+// FuzzStep16 compares every kernel with the step element by element, of one storage over some
+// steps.
+func FuzzStep16(f *testing.F) {
+	for i := range combinations() {
+		f.Add(boundaries[i%len(boundaries)], uint8(i), uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, n uint16, storage uint8, seed uint64) {
+		all := combinations()
+		c := all[int(storage)%len(all)]
+		for _, name := range Kernels() {
+			exercised[name]++
+			before := selection.Use(name)
+			r := rand.New(rand.NewPCG(seed, 16))
+			config := c.configs()[r.IntN(len(c.configs()))]
+			value := operands.Kinds[r.IntN(len(operands.Kinds))].Value
+			p := c.param(r, int(n)%(tile+100), value)
+			s := c.state(r, p, config, value)
+			s.Offset = block16 * r.IntN(1000)
+			q, u := clone(p, s)
+			for range 1 + r.IntN(3) {
+				c.draw(r, &p, value)
+				q.Grad, q.GradBF16, q.GradF16 = p.Grad, p.GradBF16, p.GradF16
+				if err := s.Step(p, config); err != nil {
+					t.Fatal(err)
+				}
+				plainStep(t, &q, u, config)
+				if d := difference(p, q, s, u); d != "" {
+					t.Fatalf("%v with %s, %+v: %s differs", c, name, config, d)
+				}
+			}
+			selection.Use(before)
+		}
+	})
+}
+
 // FuzzSplit compares one call with calls on the parts of the same slices, of float32 and of
 // float64.
 func FuzzSplit(f *testing.F) {

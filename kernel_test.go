@@ -112,3 +112,41 @@ func TestSameBitsOnEveryMachine(t *testing.T) {
 		}
 	})
 }
+
+// The same of 16 and 8 bits.
+func TestSameBitsOfStorages(t *testing.T) {
+	const want = 0x825c9a2fb3a90717
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(13, 16))
+		value := func(r *rand.Rand) float32 {
+			b := r.Uint32()
+			return math.Float32frombits(b&0x807fffff | (110+b>>8%30)<<23)
+		}
+		digest := crc64.New(crc64.MakeTable(crc64.ECMA))
+		for _, c := range combinations() {
+			for _, config := range c.configs() {
+				p := c.param(r, 200, value)
+				s := c.state(r, p, config, value)
+				for range 3 {
+					c.draw(r, &p, value)
+					if err := s.Step(p, config); err != nil {
+						t.Fatal(err)
+					}
+				}
+				f := inFloat32(t, p, s, config)
+				for _, x := range [][]float32{f.Value, f.State.M, f.State.V, f.State.VMax} {
+					for _, x := range x {
+						b := math.Float32bits(x)
+						if x != x {
+							b = 0x7fc00000
+						}
+						digest.Write(binary.LittleEndian.AppendUint32(nil, b))
+					}
+				}
+			}
+		}
+		if got := digest.Sum64(); got != want {
+			t.Errorf("digest %#x, want %#x", got, uint64(want))
+		}
+	})
+}

@@ -71,6 +71,7 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 	}
 	for shared, reported := range map[string]bool{"none": false, "Value": true, "Grad": false,
 		"Grad and ZeroGrad": true, "Value and Grad": true, "Value of float64": true,
+		"BF16": true, "GradBF16": false, "a copy": true, "V8": true, "Rest": true,
 		"Grad of float64": false, "Value of a part": true, "Value of a table": true,
 		"Value of other rows": false,
 		"Rows":                false, "average over other rows": true} {
@@ -84,7 +85,7 @@ func TestOptimizerRaceIsReported(t *testing.T) {
 func raceOptimizers(t *testing.T, shared string) {
 	sharedOut(t)
 	const n = 3 * tile
-	var groups [2]Group
+	var groups, halves [2]Group
 	for i := range groups {
 		groups[i] = Group{
 			Config:   Default(),
@@ -98,6 +99,7 @@ func raceOptimizers(t *testing.T, shared string) {
 	}
 	a, b := &groups[0], &groups[1]
 	table := &b.Tables[0]
+	c, d := &halves[0].Params16[0], &halves[1].Params16[0]
 	options := Options{Workers: 3, MaxNorm: 1, ZeroGrad: shared == "Grad and ZeroGrad"}
 	switch shared {
 	case "Value":
@@ -108,6 +110,16 @@ func raceOptimizers(t *testing.T, shared string) {
 		b.Params[0].Grad = a.Params[0].Value
 	case "Value of float64":
 		b.Params64[0].Value = a.Params64[0].Value
+	case "BF16":
+		d.BF16 = c.BF16
+	case "GradBF16":
+		d.GradBF16 = c.GradBF16
+	case "a copy":
+		halves[1].Params16[1].F16 = halves[0].Params16[1].F16
+	case "V8":
+		d.State.V8 = c.State.V8
+	case "Rest":
+		d.State.Rest = c.State.Rest
 	case "Grad of float64":
 		b.Params64[0].Grad = a.Params64[0].Grad
 	case "Value of a part":
@@ -127,7 +139,7 @@ func raceOptimizers(t *testing.T, shared string) {
 		if i == 1 && shared == "average over other rows" {
 			options.EMADecay = 0.5
 		}
-		o, err := New(options, g)
+		o, err := New(options, g, halves[i])
 		require.NoError(t, err)
 		both.Add(1)
 		go func() {

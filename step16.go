@@ -134,42 +134,55 @@ func (s *State16) Step(p Param16, c Config) error {
 
 // Float32 decodes the moments into m and v, for looking into them. The error is [ErrLength].
 func (s *State16) Float32(m, v []float32) error {
-	n := max(len(s.M), len(s.M16), len(s.M8))
-	if len(m) != n || len(v) != n {
-		return fmt.Errorf("%w: m %d, v %d, the state %d", ErrLength, len(m), len(v), n)
-	}
-	if err := s.checkMoments(n, false); err != nil {
+	if err := s.checkFloat32(m, v); err != nil {
 		return err
 	}
-	switch {
-	case s.M16 != nil:
-		decodeBF16(m, s.M16)
-		decodeBF16(v, s.V16)
-	case s.M8 != nil:
-		decodeQ8(m, v, s.M8, s.V8, s.MScale, s.VScale)
-	default:
-		copy(m, s.M)
-		copy(v, s.V)
-	}
+	inTiles(len(m), func(from, to int) {
+		m, v := m[from:to], v[from:to]
+		switch {
+		case s.M16 != nil:
+			decodeBF16(m, s.M16[from:to])
+			decodeBF16(v, s.V16[from:to])
+		case s.M8 != nil:
+			b, e := from/block16, (to+block16-1)/block16
+			decodeQ8(m, v, s.M8[from:to], s.V8[from:to], s.MScale[b:e], s.VScale[b:e])
+		default:
+			copy(m, s.M[from:to])
+			copy(v, s.V[from:to])
+		}
+	})
 	return nil
 }
 
 // SetFloat32 is the inverse of Float32: it makes m and v the moments, rounded stochastically by the
 // words of step T. The error is [ErrLength].
 func (s *State16) SetFloat32(m, v []float32) error {
-	n := max(len(s.M), len(s.M16), len(s.M8))
-	if len(m) != n || len(v) != n {
-		return fmt.Errorf("%w: m %d, v %d, the state %d", ErrLength, len(m), len(v), n)
-	}
-	if err := s.checkMoments(n, false); err != nil {
+	if err := s.checkFloat32(m, v); err != nil {
 		return err
 	}
-	for from := 0; from < n; {
+	for from, n := 0, len(m); from < n; {
 		to := min(n, from+tile-(s.Offset+from)%tile)
 		s.encode(from, m[from:to], v[from:to], nil, wordsAt(s.Key, s.T, uint64(s.Offset+from)))
 		from = to
 	}
 	return nil
+}
+
+// checkFloat32 returns an error unless m and v have the length of the moments.
+func (s *State16) checkFloat32(m, v []float32) error {
+	n := max(len(s.M), len(s.M16), len(s.M8))
+	if len(m) != n || len(v) != n {
+		return fmt.Errorf("%w: m %d, v %d, the state %d", ErrLength, len(m), len(v), n)
+	}
+	return s.checkMoments(n, false)
+}
+
+// inTiles calls f for each tile of n elements: the garbage collector cannot stop assembly, so that
+// codecs are called for a tile at most.
+func inTiles(n int, f func(from, to int)) {
+	for from := 0; from < n; from += tile {
+		f(from, min(n, from+tile))
+	}
 }
 
 // piece is the number of elements that go through the codecs at a time, so that their float32 stay

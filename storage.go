@@ -88,7 +88,7 @@ func SplitFloat32(hi []BF16, lo []int16, from []float32) error {
 	if len(hi) != len(from) || len(lo) != len(from) {
 		return fmt.Errorf("%w: hi %d, lo %d, from %d", ErrLength, len(hi), len(lo), len(from))
 	}
-	encodeSplit(hi, lo, from)
+	inTiles(len(from), func(i, j int) { encodeSplit(hi[i:j], lo[i:j], from[i:j]) })
 	return nil
 }
 
@@ -97,6 +97,6 @@ func JoinFloat32(to []float32, hi []BF16, lo []int16) error {
 	if len(hi) != len(to) || len(lo) != len(to) {
 		return fmt.Errorf("%w: to %d, hi %d, lo %d", ErrLength, len(to), len(hi), len(lo))
 	}
-	decodeSplit(to, hi, lo)
+	inTiles(len(to), func(i, j int) { decodeSplit(to[i:j], hi[i:j], lo[i:j]) })
 	return nil
 }

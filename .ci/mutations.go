@@ -652,7 +652,7 @@ var mutations = []struct {
 	{"checkpoint16.go", []mutation{
 		{"t.storage == (Storage{})", "false"},
 		{"clear(to)", "_ = to"},
-		{"t.at.copy(0, t.n)", "_ = t"},
+		{"inTiles(t.n, t.at.copy)", "_ = t"},
 		{"s.T, s.Key = from.T, from.Key", "s.T = from.T"},
 	}},
 	{"part.go", []mutation{
