@@ -96,6 +96,11 @@ func raceOptimizers(t *testing.T, shared string) {
 			Parts: []Part{{Param{Name: "d", Value: make([]float32, tile),
 				Grad: make([]float32, tile)}, tile, n}},
 		}
+		half := Param16{Name: "e", BF16: make([]BF16, n), GradBF16: make([]BF16, n)}
+		half.State = NewState16(half, Storage{Moments: Q8Moments}, 0, Default())
+		halves[i] = Group{Config: Default(), Storage: Storage{Moments: Q8Moments},
+			Params16: []Param16{half, {Name: "f", Value: make([]float32, n),
+				F16: make([]F16, n), GradBF16: make([]BF16, n)}}}
 	}
 	a, b := &groups[0], &groups[1]
 	table := &b.Tables[0]
