@@ -28,7 +28,8 @@
 //
 //	err := adam.Step(t, params, grads, m, v, config) // t from 1 on
 //
-// [State64] and [Step64] are the same for float64.
+// [State64] and [Step64] are the same for float64, [State16] for gradients and parameters of 16 and
+// moments of 16 or 8 bits, which an Optimizer takes as [Param16].
 //
 // The environment variable ADAM_KERNEL (generic, avx2, avx512vl, avx512, neon or rvv), read once at
 // start, chooses another kernel, if the CPU can run it. The build tags purego and noasm leave the

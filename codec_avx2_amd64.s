@@ -5,6 +5,15 @@
 #include "float32_amd64.h"
 #include "ymm_amd64.h"
 #include "step_amd64.h"
+#include "storage_avx2_amd64.h"
+
+#define QUIET1Y Y9
+#define QUIET2Y Y10
+#define STEPY   Y11 // from the words of one vector to those of the next
+#define PLACEY  Y12
+#define KEYY    Y13
+#define MUL1Y   Y14
+#define MUL2Y   Y15
 
 // The codecs on 256 bits, for whole blocks of 64 elements. avx512vl has them, too.
 //
@@ -34,13 +43,6 @@ DATA unpacked<>+8(SB)/8, $0x0000000500000001
 DATA unpacked<>+16(SB)/8, $0x0000000600000002
 DATA unpacked<>+24(SB)/8, $0x0000000700000003
 GLOBL unpacked<>(SB), RODATA|NOPTR, $32
-
-// The place of each element in its vector.
-DATA places<>+0(SB)/8, $0x0000000100000000
-DATA places<>+8(SB)/8, $0x0000000300000002
-DATA places<>+16(SB)/8, $0x0000000500000004
-DATA places<>+24(SB)/8, $0x0000000700000006
-GLOBL places<>(SB), RODATA|NOPTR, $32
 
 // CONSTANTY puts a number into all lanes of a vector.
 #define CONSTANTY(value, x, y) \
@@ -126,13 +128,10 @@ TEXT ·decodeSplitAVX2(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
-// QUIETY makes every NaN that arithmetic returns ±0x7fc00000. QUIETSY loads its constants.
+// QUIETSY loads the constants of QUIETY.
 #define QUIETSY \
-	CONSTANTY(0x7fc00000, X9, Y9) \
-	CONSTANTY(0xffc00000, X10, Y10)
-#define QUIETY(b) \
-	VPMINSD Y9, b, b         \
-	VPMINUD Y10, b, b
+	CONSTANTY(0x7fc00000, X9, QUIET1Y) \
+	CONSTANTY(0xffc00000, X10, QUIET2Y)
 
 // HALVESY stores the halves in the lower 16 bits of two vectors.
 #define HALVESY(b, c, to) \
@@ -221,36 +220,23 @@ TEXT ·encodeSplitAVX2(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
-// WORDY computes the words of a vector's elements, and moves on:
-//
-//	w = (w ^ w>>16)·wordMul1
-//	w = ((w ^ w>>15) + k1)·wordMul2
-//	w = w ^ w>>16
-// Y11 is a vector's step, Y12 the places, Y13 k1, Y14 and Y15 the factors.
-#define WORDY(w, t) \
-	VPSRLD  $16, Y12, t      \
-	VPXOR   Y12, t, w        \
-	VPADDD  Y11, Y12, Y12    \
-	VPMULLD Y14, w, w        \
-	VPSRLD  $15, w, t        \
-	VPXOR   t, w, w          \
-	VPADDD  Y13, w, w        \
-	VPMULLD Y15, w, w        \
-	VPSRLD  $16, w, t        \
-	VPXOR   t, w, w
+// NEXTWORDSY makes the words of a vector, and moves on. WORDSY begins with those of the first.
+#define NEXTWORDSY(w, t) \
+	WORDY(w, t)              \
+	VPADDD  STEPY, PLACEY, PLACEY
 #define WORDSY(next, k1) \
-	VPBROADCASTD wordStep<>(SB), Y11 \
-	VPBROADCASTD next, Y12   \
-	VPBROADCASTD k1, Y13     \
-	VPBROADCASTD wordMul1<>(SB), Y14 \
-	VPBROADCASTD wordMul2<>(SB), Y15 \
-	VPMULLD places<>(SB), Y11, Y0 \
-	VPADDD  Y0, Y12, Y12     \
-	VPSLLD  $3, Y11, Y11
+	VPBROADCASTD wordStep<>(SB), STEPY \
+	VPBROADCASTD next, PLACEY \
+	VPBROADCASTD k1, KEYY    \
+	VPBROADCASTD wordMul1<>(SB), MUL1Y \
+	VPBROADCASTD wordMul2<>(SB), MUL2Y \
+	VPMULLD ordinal<>(SB), STEPY, Y0 \
+	VPADDD  Y0, PLACEY, PLACEY \
+	VPSLLD  $3, STEPY, STEPY
 
 // b = (b + (word>>shift & 0xffff)) >> 16
 #define RANDOMBF16Y(o, b, t) \
-	WORDY(b, t)              \
+	NEXTWORDSY(b, t)         \
 	VPSRLD  X6, b, b         \
 	VPAND   Y8, b, b         \
 	VMOVUPS o(SI), t         \
@@ -386,7 +372,7 @@ done:
 //	qm = ±((bits(|m| + L) - base + (word & 0xfffff)) >> 20)
 //	qv = (v - base + word>>12) >> 20, which packing clamps
 #define TOQ8Y(k, qm, qv) \
-	WORDY(Y0, Y1)            \
+	NEXTWORDSY(Y0, Y1)       \
 	VMOVUPS (32*k)(DI), Y1   \
 	VPAND   magnitude<>(SB), Y1, qm \
 	VADDPS  Y10, qm, qm      \

@@ -5,6 +5,7 @@
 #include "float32_amd64.h"
 #include "ymm_amd64.h"
 #include "step_amd64.h"
+#include "storage_avx2_amd64.h"
 
 // The fused steps in AVX2, built as those of AVX-512 (fused_amd64.h): two vectors a turn, of the
 // even and the odd elements where no stream is of float32.
@@ -49,12 +50,6 @@
 #define PLACEY  Y12
 #define KEYY    Y13 // k1
 #define HIGHY   Y14 // 0xffff0000
-
-DATA ordinal<>+0(SB)/8, $0x0000000100000000
-DATA ordinal<>+8(SB)/8, $0x0000000300000002
-DATA ordinal<>+16(SB)/8, $0x0000000500000004
-DATA ordinal<>+24(SB)/8, $0x0000000700000006
-GLOBL ordinal<>(SB), RODATA|NOPTR, $32
 
 #define SPREAD(from, to) \
 	VBROADCASTSS from, Y0    \
@@ -138,27 +133,12 @@ loop:                        \
 #define ADDRESSY(mem, scalar, d) VMOVUP mem, d \
 	VMULP scalar, d, d
 
-// WORDY makes a word, see words.go. In t is its upper half, which the last step leaves as it is.
-#define WORDY(w, t) \
-	VPSRLD  $16, PLACEY, w   \
-	VPXOR   PLACEY, w, w     \
-	VPMULLD MUL1Y, w, w      \
-	VPSRLD  $15, w, t        \
-	VPXOR   t, w, w          \
-	VPADDD  KEYY, w, w       \
-	VPMULLD MUL2Y, w, w      \
-	VPSRLD  $16, w, t        \
-	VPXOR   t, w, w
+// TWOWORDSY makes the words of a turn.
 #define TWOWORDSY \
 	WORDY(WY, TY)            \
 	VPADDD  NEARY, PLACEY, PLACEY \
 	WORDY(NEXTWY, NEXTTY)    \
 	VPADDD  FARY, PLACEY, PLACEY
-
-// QUIETY makes each NaN ±0x7fc00000.
-#define QUIETY(d) \
-	VPMINSD QUIET1Y, d, d    \
-	VPMINUD QUIET2Y, d, d
 
 // UPPERSY makes even the upper halves of both.
 #define UPPERSY(odd, even) \

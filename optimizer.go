@@ -252,14 +252,6 @@ func (o *Optimizer) State(name string) *State { return (*State)(stateIn[float32]
 // State64 is [Optimizer.State] of a [Param64].
 func (o *Optimizer) State64(name string) *State64 { return (*State64)(stateIn[float64](o, name)) }
 
-// State16 is [Optimizer.State] of a [Param16].
-func (o *Optimizer) State16(name string) *State16 {
-	if t, ok := o.tensor(name).kind.(*tensor16); ok {
-		return t.State16
-	}
-	return nil
-}
-
 func stateIn[F float](o *Optimizer, name string) *state[F] {
 	if t := typedOf[F](o.tensor(name).kind); t != nil {
 		return t.state

@@ -109,6 +109,14 @@ func (f fields16) attach(o *Optimizer, k kind, w where) bool {
 	return true
 }
 
+// State16 is [Optimizer.State] of a [Param16].
+func (o *Optimizer) State16(name string) *State16 {
+	if t, ok := o.tensor(name).kind.(*tensor16); ok {
+		return t.State16
+	}
+	return nil
+}
+
 // same returns an error if t is not the tensor that was given before.
 func (t *tensor16) same() error {
 	p := t.at.Param16

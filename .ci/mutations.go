@@ -615,7 +615,10 @@ var mutations = []struct {
 		{"VPSRLD  $12, Y0, Y0", "VPSRLD  $11, Y0, Y0"},
 		{"VPSIGND Y1, qm, qm", "VPABSD  qm, qm"},
 		{"MOVL $0x7fb00000, R11", "MOVL $0x7fa00000, R11"},
-		{"VPMINUD Y10, b, b", "VPMINUD b, b, b"},
+	}},
+	{"storage_avx2_amd64.h", []mutation{
+		{"VPMINUD QUIET2Y, d, d", "VPMINUD d, d, d"},
+		{"VPSRLD  $15, w, t", "VPSRLD  $14, w, t"},
 	}},
 	{"fused_avx2_amd64.s", []mutation{
 		{"MULY, NEXTVY, NEXTRY, NEXTMY, NEXTVY) \\\n\tQUIETY(VY)",

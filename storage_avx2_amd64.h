@@ -1,0 +1,32 @@
+// Storage of 16 and 8 bits in AVX2: what the codecs and the fused steps share. The file that
+// includes this one says where the constants and the places of the words are:
+//
+//	MUL1Y MUL2Y KEYY PLACEY   of the words; KEYY is k1
+//	QUIET1Y QUIET2Y           0x7fc00000 and 0xffc00000
+
+DATA ordinal<>+0(SB)/8, $0x0000000100000000
+DATA ordinal<>+8(SB)/8, $0x0000000300000002
+DATA ordinal<>+16(SB)/8, $0x0000000500000004
+DATA ordinal<>+24(SB)/8, $0x0000000700000006
+GLOBL ordinal<>(SB), RODATA|NOPTR, $32
+
+// A word, see words.go. In t is its upper half, which the last line leaves as it is.
+//
+//	w = (PLACE ^ PLACE>>16)·wordMul1
+//	w = ((w ^ w>>15) + k1)·wordMul2
+//	w = w ^ w>>16
+#define WORDY(w, t) \
+	VPSRLD  $16, PLACEY, w   \
+	VPXOR   PLACEY, w, w     \
+	VPMULLD MUL1Y, w, w      \
+	VPSRLD  $15, w, t        \
+	VPXOR   t, w, w          \
+	VPADDD  KEYY, w, w       \
+	VPMULLD MUL2Y, w, w      \
+	VPSRLD  $16, w, t        \
+	VPXOR   t, w, w
+
+// QUIETY makes every NaN that arithmetic returns ±0x7fc00000.
+#define QUIETY(d) \
+	VPMINSD QUIET1Y, d, d    \
+	VPMINUD QUIET2Y, d, d
