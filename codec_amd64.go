@@ -123,6 +123,9 @@ func (c *coeffs) stepFused(f fusion, a *operands16, n int) bool {
 }
 
 func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
+	if c.live != exponent { // those steps flush subnormal moments
+		return false
+	}
 	switch f {
 	case fusedSplit:
 		fusedSplitAVX2(a, n, c)

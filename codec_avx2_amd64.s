@@ -222,7 +222,9 @@ TEXT ·encodeSplitAVX2(SB), NOSPLIT, $0-32
 
 // NEXTWORDSY makes the words of a vector, and moves on. WORDSY begins with those of the first.
 #define NEXTWORDSY(w, t) \
-	WORDY(w, t)              \
+	WORD1Y(w)                \
+	WORD2Y(w, t)             \
+	WORD3Y(w, t)             \
 	VPADDD  STEPY, PLACEY, PLACEY
 #define WORDSY(next, k1) \
 	VPBROADCASTD wordStep<>(SB), STEPY \

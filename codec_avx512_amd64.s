@@ -115,7 +115,7 @@ TEXT ·encodeBF16AVX512(SB), NOSPLIT, $0-24
 	QUIETS
 	CONSTANT(1, Z20)
 	CONSTANT(0x7fff, Z21)
-	HALVES(UPPER, Z16)
+	PICKS(ODDS, Z16)
 	EACH(ENCODEBF16)
 	VZEROUPPER
 	RET
@@ -166,17 +166,21 @@ TEXT ·encodeSplitAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), CX
 	QUIETS
 	CONSTANT(0x8000, Z18)
-	HALVES(UPPER, Z16)
-	HALVES(LOWER, Z17)
+	PICKS(ODDS, Z16)
+	PICKS(EVENS, Z17)
 	EACH(ENCODESPLIT)
 	VZEROUPPER
 	RET
 
 // b = b + (word>>shift & 0xffff), of two vectors.
 #define RANDOMBF16(o) \
-	WORD(PLACE, W, T)        \
+	WORD1(W)                 \
+	WORD2(W, T)              \
+	WORD3(W, T)              \
 	VPADDD  NEAR, PLACE, PLACE \
-	WORD(PLACE, NEXTW, NEXTT) \
+	WORD1(NEXTW)             \
+	WORD2(NEXTW, NEXTT)      \
+	WORD3(NEXTW, NEXTT)      \
 	VPADDD  NEAR, PLACE, PLACE \
 	VPSRLD  X5, W, W         \
 	VPSRLD  X5, NEXTW, NEXTW \
@@ -205,7 +209,7 @@ TEXT ·roundBF16AVX512(SB), NOSPLIT, $0-36
 	CONSTANT((const_wordStep*LANES&0xffffffff), NEAR)
 	CONSTANT(0xffff, LOW)
 	QUIETS
-	HALVES(UPPER, Z16)
+	PICKS(ODDS, Z16)
 	EACH(ROUNDBF16)
 	VZEROUPPER
 	RET
@@ -214,10 +218,13 @@ TEXT ·roundBF16AVX512(SB), NOSPLIT, $0-36
 
 #define FROMQ8(k) \
 	VPMOVSXBD (k*LANES)(DX)(BX*1), G \
-	FROMCODEM(20, G, BASEM, M)      \
+	VPABSD  G, M             \
+	VPSLLD  $20, M, M        \
+	FROMCODEM(G, BASEM, M)   \
 	VMOVUPS M, (k*4*LANES)(R14) \
 	VPMOVSXBD (k*LANES)(R8)(BX*1), V \
-	FROMCODEV(20, V, BASEV, V)      \
+	VPSLLD  $20, V, V        \
+	VPADDD  BASEV, V, V      \
 	VMOVUPS V, VAT(k)
 
 // func decodeQ8AVX512(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
@@ -262,12 +269,13 @@ TEXT ·encodeQ8AVX512(SB), NOSPLIT, $8-64
 	WORDS(next+56(FP), k1+60(FP), 1)
 	CONSTANT((const_wordStep*LANES&0xffffffff), NEAR)
 	VMOVDQA32 NEAR, FAR
+	MASKS
 	XORL BX, BX
 	CMPQ BX, R10
 	JGE  done
 	PCALIGN $64
 loop:
-	ENCODE(PACK, natural, finiteM, finiteV)
+	ENCODE(NEIGHBOURS, natural, finiteM, finiteV)
 	ADDQ $256, R14
 	ADDQ $256, AX
 	ADDQ $64, BX

@@ -24,7 +24,8 @@
 
 #define HALVES_FUSED \
 	CONSTANT(0xffff, LOW)    \
-	CONSTANT(0xffff0000, HIGH)
+	CONSTANT(0xffff0000, HIGH) \
+	MASKS
 
 // EACHTURN is the schedule. ONE makes the moments of a turn up to the square root, at an offset in
 // bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. Between these two
@@ -62,78 +63,85 @@ loop:                        \
 	VPSLLD $16, d, d
 #define SECOND(base, o, d) FIRST(base, o+2*LANES, d)
 
-// UPPERS makes even the upper halves of both.
-#define UPPERS(odd, even) \
-	VPSRLD $16, even, even   \
-	MERGE(HIGH, odd, even)
-
 // CANONICAL makes each NaN 0xffc00000.
 #define CANONICAL(d) VFIXUPIMMPS $0, NANS, d, d
 #define CANONICALS   CONSTANT(0x33, NANS) // of a quiet NaN, of another
 
-// TWOWORDS makes the words of a turn: the lower halves in W and NEXTW, the upper ones in T and
-// NEXTT.
-#define TWOWORDS(VPADD, near) \
-	WORD0(PLACE, W, T)       \
-	VPADD   near, PLACE, PLACE \
-	WORD0(PLACE, NEXTW, NEXTT) \
-	VPADDD  FAR, PLACE, PLACE \
-	VPTERNLOGD $0x28, LOW, T, W \
-	VPTERNLOGD $0x28, LOW, NEXTT, NEXTW
+// WORDEND ends a word: its lower half is in w, its upper one in t.
+#define WORDEND(w, t) \
+	LOWERZ(w, t)             \
+	VPTERNLOGD $0x28, LOW, t, w
 
-// MOMENTS16 makes bfloat16 moments with the gradient in G. Where k has no bit, v has yet to become
-// +0.
-#define MOMENTS16(DECODE, o, v, k, r, m) \
+// SECOND16 and FIRST16 make bfloat16 moments with the gradient in G. Where k has no bit, v has yet
+// to become +0.
+#define SECOND16(DECODE, o, v, k, r) \
 	DECODE(R8, o, v)         \
 	SECONDMOMENT(LOADMUL, v, v, k) \
-	VSQRTP.Z v, k, r         \
+	VSQRTP.Z v, k, r
+#define FIRST16(DECODE, o, m) \
 	DECODE(DX, o, m)         \
 	FIRSTMOMENT(LOADMUL, m, m)
 
-// BOTH16 makes and stores those of a turn. A NaN has zeros in its lower half, as all have that it
-// may come from: no word carries into the upper half.
+// MOMENTS16 makes the moments and the words of a turn, in turns: GRADIENT, DECODE and near are those
+// of its first vector.
+#define MOMENTS16(o, GRADIENT, DECODE, VPADD, near, NEXTGRADIENT, NEXTDECODE) \
+	GRADIENT(o)              \
+	WORD1(W)                 \
+	SECOND16(DECODE, o, V, K1, ROOT) \
+	VPADD   near, PLACE, PLACE \
+	WORD2(W, T)              \
+	FIRST16(DECODE, o, M)    \
+	NEXTGRADIENT(o)          \
+	WORD1(NEXTW)             \
+	SECOND16(NEXTDECODE, o, NEXTV, K3, NEXTROOT) \
+	WORDEND(W, T)            \
+	WORD2(NEXTW, NEXTT)      \
+	FIRST16(NEXTDECODE, o, NEXTM) \
+	VPADDD  FAR, PLACE, PLACE \
+	WORDEND(NEXTW, NEXTT)
+
+// BOTH16 makes and stores the moments of even and odd elements. A NaN has zeros in its lower half,
+// as all have that it may come from: no word carries into the upper half.
 //
 //	m = m + word mod 2^16    v = v + word>>16
 #define BOTH16(o) \
-	EVEN(SI, o, G)           \
-	VMULP   S, G, G          \
-	MOMENTS16(EVEN, o, V, K1, ROOT, M) \
-	ODD(SI, o, G)            \
-	VMULP   S, G, G          \
-	MOMENTS16(ODD, o, NEXTV, K3, NEXTROOT, NEXTM) \
-	TWOWORDS(VPADDD.BCST, step<>(SB)) \
+	MOMENTS16(o, EVENGRADIENT, EVEN, VPADDD.BCST, step<>(SB), ODDGRADIENT, ODD) \
 	VPADDD.Z T, V, K1, V     \
 	VPADDD.Z NEXTT, NEXTV, K3, NEXTV \
-	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (o)(R8)(BX*2) \
+	LOWER(V, NEXTV)          \
+	VMOVUPS NEXTV, (o)(R8)(BX*2) \
 	VPADDD  M, W, V          \
 	VPADDD  NEXTM, NEXTW, NEXTV \
-	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (o)(DX)(BX*2)
+	LOWER(V, NEXTV)          \
+	VMOVUPS NEXTV, (o)(DX)(BX*2)
+#define EVENGRADIENT(o) \
+	EVEN(SI, o, G)           \
+	VMULP   S, G, G
+#define ODDGRADIENT(o) \
+	ODD(SI, o, G)            \
+	VMULP   S, G, G
 
 // SPLIT makes the parameters of a split master.
 //
 //	upper half hi - lo>>15, lower half lo    hi = (p + 0x8000)>>16, lo = p
 #define SPLIT(o, q, nextq) \
-	VMOVDQU32 (o)(R9)(BX*2), T  \
-	VMOVDQU32 (o)(DI)(BX*2), W  \
-	VPSRLW  $15, T, V        \
-	VPSUBW  V, W, W          \
-	VPSLLD  $16, W, V        \
-	MERGE(LOW, T, V)         \
-	VPSRLD  $16, T, NEXTV    \
-	MERGE(HIGH, W, NEXTV)    \
+	VMOVDQU32 (o)(R9)(BX*2), T \
+	VMOVDQA32 T, V           \
+	VPSRLW  $15, T, W        \
+	VMOVDQU32 (o)(DI)(BX*2), NEXTV \
+	VPSUBW  W, NEXTV, NEXTV  \
+	RAISE(NEXTV, V)          \
+	LOWER(T, NEXTV)          \
 	PARAMETER(LOADMUL, V, q, V) \
 	PARAMETER(LOADMUL, NEXTV, nextq, NEXTV) \
 	CANONICAL(V)             \
 	CANONICAL(NEXTV)         \
-	VPSLLD  $16, NEXTV, T    \
-	MERGE(LOW, V, T)         \
-	VMOVUPS T, (o)(R9)(BX*2)    \
-	VPADDD.BCST half<>(SB), V, V \
-	VPADDD.BCST half<>(SB), NEXTV, NEXTV \
-	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (o)(DI)(BX*2)
+	VPADDD.BCST half<>(SB), V, T \
+	VPADDD.BCST half<>(SB), NEXTV, W \
+	RAISE(NEXTV, V)          \
+	VMOVUPS V, (o)(R9)(BX*2) \
+	LOWER(T, W)              \
+	VMOVUPS W, (o)(DI)(BX*2)
 
 DATA step<>(SB)/4, $const_wordStep
 GLOBL step<>(SB), RODATA|NOPTR, $4
@@ -177,8 +185,8 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	PARAMETER(LOADMUL, NEXTV, NEXTR, NEXTV) \
 	VPADDD  OLDW, V, V       \
 	VPADDD  NEXTOLDW, NEXTV, NEXTV \
-	UPPERS(NEXTV, V)         \
-	VMOVUPS V, (DI)(BX*2)
+	LOWER(V, NEXTV)          \
+	VMOVUPS NEXTV, (DI)(BX*2)
 
 #define FUSED_BF16 \
 	LOAD_FUSED(operands16_hi, operands16_grad16, operands16_m16, operands16_v16) \
@@ -194,11 +202,7 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	ASK16(R8)                \
 	ASK16(DX)                \
 	ASK32(DI)                \
-	LOADMUL(AT(SI, (2*(o))), S, G) \
-	MOMENTS16(FIRST, o, V, K1, ROOT, M) \
-	LOADMUL(AT(SI, (2*(o)+SIZE*LANES)), S, G) \
-	MOMENTS16(SECOND, o, NEXTV, K3, NEXTROOT, NEXTM) \
-	TWOWORDS(VPADDD, NEAR)   \
+	MOMENTS16(o, FIRSTGRADIENT, FIRST, VPADDD, NEAR, SECONDGRADIENT, SECOND) \
 	CANONICAL(V)             \
 	CANONICAL(NEXTV)         \
 	VPADDD.Z T, V, K1, V     \
@@ -214,6 +218,9 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	VPERMT2W NEXTV, PICK, V  \
 	VMOVUPS V, (o)(DX)(BX*2)
 
+#define FIRSTGRADIENT(o)  LOADMUL(AT(SI, (2*(o))), S, G)
+#define SECONDGRADIENT(o) LOADMUL(AT(SI, (2*(o)+SIZE*LANES)), S, G)
+
 #define FLOATS(o, q, nextq) \
 	PARAMETER(LOADMUL, AT(DI, o), q, G) \
 	STORE(G, AT(DI, o))      \
@@ -225,8 +232,9 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	LOAD_FUSED(operands16_p, operands16_grad, operands16_m16, operands16_v16) \
 	WORDS_FUSED(1, LANES, LANES) \
 	CONSTANT(0xffff, LOW)    \
+	MASKS                    \
 	CANONICALS               \
-	HALVES(UPPER, PICK)      \
+	PICKS(ODDS, PICK)        \
 	EACHTURN(ONEMOMENTS, QUOTIENTS, TWO32)
 
 // MOMENTSG makes float32 moments with a bfloat16 gradient.
@@ -274,12 +282,12 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	ANDQ $~63, R14           \
 	XORL AX, AX
 
-#define EACHBLOCK(PAIR, MEET, order, FINISH) \
+#define EACHBLOCK(PAIR8, ARRANGE, order, FINISH) \
 	XORL CX, CX              \
 	BASES(MOVL, OLDBASEM, OLDBASEV) \
 	MOVQ ·ahead(SB), CX      \
 	INDEX32                  \
-	PAIRS(PAIR)              \
+	PAIRS(PAIR8)             \
 	PCALIGN $64              \
 loop:                        \
 	SCALES                   \
@@ -296,24 +304,21 @@ loop:                        \
 	PREFETCHT0 (R8)(CX*1)    \
 	ADDQ BX, CX              \
 	INDEX32                  \
-	GROUPS(MEET, order, READYQ8, FINISH) \
+	GROUPS(ARRANGE, order, READYQ8, FINISH) \
 	FINITE(finiteM, finiteV) \
 	ADDQ $64, BX             \
 	CMPQ BX, R10             \
 	JLT  loop
 
-// MOMENTS8 makes the k-th moments of the next block, with the gradient in G, of codes that have to
-// be moved by shift.
-#define MOMENTS8(shift, codeV, codeM, k) \
-	VPBROADCASTD OLDBASEV, NEXTM \
-	FROMCODEV(shift, codeV, NEXTM, V) \
-	SECONDMOMENT(LOADMUL, V, V, K1) \
-	VMOVAP.Z V, K1, V        \
-	VMOVUPS V, VAT(k)        \
-	VPBROADCASTD OLDBASEM, NEXTR \
-	FROMCODEM(shift, codeM, NEXTR, NEXTM) \
-	FIRSTMOMENT(LOADMUL, NEXTM, NEXTM) \
-	VMOVUPS NEXTM, ((k)*4*LANES)(R14)
+// MOMENTS8 makes the k-th moments of the next block, with the gradient in G, of code·2^20 in v and
+// the old moment in m.
+#define MOMENTS8(v, m, k) \
+	VPADDD.BCST OLDBASEV, v, v \
+	SECONDMOMENT(LOADMUL, v, v, K1) \
+	VMOVAP.Z v, K1, v        \
+	VMOVUPS v, VAT(k)        \
+	FIRSTMOMENT(LOADMUL, m, m) \
+	VMOVUPS m, ((k)*4*LANES)(R14)
 
 // READYQ8 makes the quotients of the k-th pair.
 #define READYQ8(k) \
@@ -328,18 +333,25 @@ loop:                        \
 	PREFETCHT0 ((k)*4*LANES)(SI)(CX*1) \
 	PREFETCHT0 ((k)*4*LANES)(DI)(CX*1) \
 	PREFETCHT0 ((k)*4*LANES)(R9)(CX*1) \
+	VPMOVSXBW ((k)*2*LANES)(R8)(AX*1), V \
 	VPMOVSXBW ((k)*2*LANES)(DX)(AX*1), W \
-	VPMOVSXBW ((k)*2*LANES)(R8)(AX*1), T \
+	VPSLLW  $4, V, V         \
+	VPABSW  W, NEXTM         \
+	VPSLLW  $4, NEXTM, NEXTM \
+	VPBROADCASTD OLDBASEM, NEXTR \
+	RAISEZ(W, U)             \
+	RAISEZ(NEXTM, T)         \
+	FROMCODEM(U, NEXTR, T)   \
+	RAISEZ(V, NEXTV)         \
 	VPSLLD  $16, ((k)*4*LANES)(SI)(AX*2), G \
 	VMULP   S, G, G          \
-	VPSLLD  $16, T, V        \
-	VPSLLD  $16, W, NEXTV    \
-	MOMENTS8(4, V, NEXTV, 2*(k)) \
+	MOMENTS8(NEXTV, T, 2*(k)) \
+	VPANDD  HIGH, NEXTM, NEXTM \
+	FROMCODEM(W, NEXTR, NEXTM) \
+	VPANDD  HIGH, V, V       \
 	VPANDD  ((k)*4*LANES)(SI)(AX*2), HIGH, G \
 	VMULP   S, G, G          \
-	VPANDD  HIGH, T, T       \
-	VPANDD  HIGH, W, W       \
-	MOMENTS8(4, T, W, 2*(k)+1)
+	MOMENTS8(V, NEXTM, 2*(k)+1)
 
 #define FINISHSPLITQ8(k) \
 	PAIRSPLITQ8(k)           \
@@ -351,13 +363,18 @@ loop:                        \
 	WORDS_FUSED(2, 1, (2*LANES-1)) \
 	HALVES_FUSED             \
 	CANONICALS               \
-	EACHBLOCK(PAIRSPLITQ8, ALTERNATE, paired, FINISHSPLITQ8)
+	EACHBLOCK(PAIRSPLITQ8, EVENODD, paired, FINISHSPLITQ8)
 
 #define VECTORQ8(k) \
-	VPMOVSXBD ((k)*LANES)(R8)(AX*1), T \
+	VPMOVSXBD ((k)*LANES)(R8)(AX*1), V \
 	VPMOVSXBD ((k)*LANES)(DX)(AX*1), W \
+	VPSLLD  $20, V, V        \
+	VPABSD  W, NEXTM         \
+	VPSLLD  $20, NEXTM, NEXTM \
+	VPBROADCASTD OLDBASEM, NEXTR \
+	FROMCODEM(W, NEXTR, NEXTM) \
 	LOADMUL(((k)*4*LANES)(SI)(AX*4), S, G) \
-	MOMENTS8(20, T, W, k)
+	MOMENTS8(V, NEXTM, k)
 
 #define PAIRQ8(k) \
 	ASKAT(SI, (k)*8*LANES, R11) \
@@ -372,4 +389,5 @@ loop:                        \
 #define FUSED_Q8 \
 	LOAD_FUSEDQ8(operands16_p, operands16_grad) \
 	WORDS_FUSED(1, LANES, LANES) \
-	EACHBLOCK(PAIRQ8, PACK, natural, FINISHQ8)
+	MASKS                    \
+	EACHBLOCK(PAIRQ8, NEIGHBOURS, natural, FINISHQ8)

@@ -232,7 +232,9 @@ func TestFusedEqualGeneric(t *testing.T) {
 						continue
 					}
 					for range max(2, 4000/n) {
-						fused = checkFused(t, r, f.fusion, n, func() int { return r.IntN(64) }, any)
+						if checkFused(t, r, f.fusion, n, func() int { return r.IntN(64) }, any) {
+							fused = true
+						}
 						checkFused(t, r, f.fusion, n, func() int { return 0 }, normal)
 					}
 				}

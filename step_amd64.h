@@ -348,24 +348,27 @@ done:
 	VMULP     C2Y, GY, UY    \
 	VMULP     GY, UY, UY     \
 	VADDP     UY, v, v       \
-	VPAND     LIVEY, v, UY   \
-	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    v, UY, v
+	FLUSHY(v)
 
 #define FIRSTMOMENTY(LDMUL, from, m) \
 	LDMUL(from, B1Y, m)      \
 	VMULP     C1Y, GY, GY    \
 	VADDP     GY, m, m       \
-	VPAND     LIVEY, m, UY   \
-	VPCMPEQ   ZEROY, UY, UY  \
-	VPANDN    m, UY, m
+	FLUSHY(m)
 
-#define PARAMETERY(LDMUL, from, r, m, p) \
-	VADDP     EPSY, r, r     \
-	VDIVP     r, m, r        \
-	VMULP     ALPHAY, r, r   \
+#define FLUSHY(d) \
+	VPAND     LIVEY, d, UY   \
+	VPCMPEQ   ZEROY, UY, UY  \
+	VPANDN    d, UY, d
+
+#define QUOTIENTY(r, m, q) \
+	VADDP     EPSY, r, q     \
+	VDIVP     q, m, q
+
+#define PARAMETERY(LDMUL, from, q, p) \
+	VMULP     ALPHAY, q, q   \
 	LDMUL(from, KAPPAY, p)   \
-	VSUBP     r, p, p
+	VSUBP     q, p, p
 
 #define MOMENTSY(LD, LDMUL, ST, VL2, VMAX, o, r, m) \
 	LDMUL(AT(SI, o), SY, GY) \
@@ -378,7 +381,8 @@ done:
 	ST(m, AT(DX, o))
 
 #define PARAMETERSY(LDMUL, ST, o, r, m) \
-	PARAMETERY(LDMUL, AT(DI, o), r, m, GY) \
+	QUOTIENTY(r, m, r)       \
+	PARAMETERY(LDMUL, AT(DI, o), r, GY) \
 	ST(GY, AT(DI, o))
 
 #define FIRSTY(VL2, VMAX, o, r, m) MOMENTSY(LOADY, LOADMULY, STOREY, VL2, VMAX, o, r, m)

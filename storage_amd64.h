@@ -26,30 +26,42 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	CONSTANT(0x7fc00000, QUIET1) \
 	CONSTANT(0xffc00000, QUIET2)
 
-// MERGE adds to d, which has zeros there, what mask covers of from.
-#define MERGE(mask, from, d) VPTERNLOGD $0xf8, mask, from, d
+// LOWERS and UPPERS are masks of the bytes of lower and of upper halves of dwords. RAISE moves the
+// lower halves of from into the upper ones of d, LOWER the upper ones into the lower ones. The other
+// halves of d stay, or are zeros. This takes one instruction where shifting and merging take two,
+// and not the one port of Intel's that shifts 512 bits.
+#define LOWERS K4
+#define UPPERS K5
+#define MASKS \
+	MOVQ  $0x3333333333333333, R11 \
+	KMOVQ R11, LOWERS        \
+	KNOTQ LOWERS, UPPERS
+#define RAISE(from, d)  VPALIGNR $14, from, from, UPPERS, d
+#define LOWER(from, d)  VPALIGNR $2, from, from, LOWERS, d
+#define RAISEZ(from, d) VPALIGNR.Z $14, from, from, UPPERS, d
+#define LOWERZ(from, d) VPALIGNR.Z $2, from, from, LOWERS, d
 
-// A word, see words.go:
+// A word, see words.go, in three parts, between which other work hides the multiplications:
 //
 //	w = (PLACE ^ PLACE>>16)·MUL1
 //	w = ((w ^ w>>15) + KEY)·MUL2
 //	w = w ^ w>>16
 //
-// PLACE is (i mod 8192)·wordStep + k0. WORD0 leaves out the last line; t is w>>16 then, the upper
-// half of the word.
-#define WORD(place, w, t) \
-	WORD0(place, w, t)       \
-	VPXORD  t, w, w
+// PLACE is (i mod 8192)·wordStep + k0.
+#define WORD1(w) \
+	VPSRLD  $16, PLACE, w    \
+	VPXORD  PLACE, w, w      \
+	VPMULLD MUL1, w, w
 
-#define WORD0(place, w, t) \
-	VPSRLD  $16, place, w    \
-	VPXORD  place, w, w      \
-	VPMULLD MUL1, w, w       \
+#define WORD2(w, t) \
 	VPSRLD  $15, w, t        \
 	VPXORD  t, w, w          \
 	VPADDD  KEY, w, w        \
-	VPMULLD MUL2, w, w       \
-	VPSRLD  $16, w, t
+	VPMULLD MUL2, w, w
+
+#define WORD3(w, t) \
+	VPSRLD  $16, w, t        \
+	VPXORD  t, w, w
 
 // WORDS prepares WORD, with PLACE for the elements from the first on, each stride-th.
 #define WORDS(next, k1, stride) \
@@ -61,10 +73,10 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	VPADDD  T, PLACE, PLACE  \
 	VPBROADCASTD k1, KEY
 
-// HALVES are indices for VPERMT2W, of the words of two vectors with the places UPPER or LOWER.
-#define UPPER 0x00030001
-#define LOWER 0x00020000
-#define HALVES(places, d) \
+// PICKS are indices for VPERMT2W, of the ODDS or the EVENS of the words of two vectors.
+#define ODDS  0x00030001
+#define EVENS 0x00020000
+#define PICKS(places, d) \
 	CONSTANT(0x00040004, d)  \
 	VPMULLD iota<>(SB), d, d \
 	CONSTANT(places, T)      \
@@ -72,11 +84,12 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 
 // Moments of 8 bits. A block at BX has its codes at DX and R8, its scales at R12 and R13; its first
 // and second moments in float32 are at R14 and where VAT says. BASEM and BASEV are L of
-// codec_generic.go, and the base of the second moments for codes from -128 on, to encode with its
-// sign changed.
+// codec_generic.go, and the base of the second moments for codes from -128 on. To encode, BASEV has
+// its sign changed, and has only its upper half, twice.
 
-#define BASEM NEXTW
-#define BASEV NEXTT
+#define BASEM  NEXTW
+#define BASEV  NEXTT
+#define MINUSL LOW
 
 DATA sign<>(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $4
@@ -114,19 +127,14 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	SHLL $20, R11            \
 	PUT  R11, v
 
-// FROMCODEM decodes codes that VPSLLD has to move by shift:
+// FROMCODEM makes first moments of |code|·2^20 and the sign of code. Second ones are code·2^20 and
+// their base.
 //
 //	m = (bits(|code|·2^20 + L) - L) with the sign of code
-#define FROMCODEM(shift, code, base, m) \
-	VPABSD  code, m          \
-	VPSLLD  $shift, m, m     \
+#define FROMCODEM(code, base, m) \
 	VPADDD  base, m, m       \
 	VSUBPS  base, m, m       \
 	VPTERNLOGD.BCST $0xf8, sign<>(SB), code, m
-
-#define FROMCODEV(shift, code, base, v) \
-	VPSLLD  $shift, code, v  \
-	VPADDD  base, v, v
 
 // LARGEST adds the vector at k to the maxima in G and V.
 #define LARGEST(k) \
@@ -134,48 +142,55 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPMAXUD U, G, G          \
 	VPMAXUD VAT(k), V, V
 
-// CODES makes the codes of the vector at k:
+// CODES makes the bits from which the codes of the vector at k are taken, and moves PLACE by step:
 //
-//	m = (bits(|m| + L) - bits(L) + word mod 2^20) >> 20, negative where m is
-//	v = (bits(v) + BASEV + word>>12) >> 20
+//	b = bits(|m| + L) - bits(L) + word mod 2^20
+//	c = bits(v) + word>>12
 //
-// and moves PLACE by step.
-#define CODES(k, step, m, v) \
-	WORD0(PLACE, W, T)       \
+// g has m. MINUSL is -bits(L).
+#define CODES(k, step, b, c, g) \
+	WORD1(W)                 \
 	VPADDD  step, PLACE, PLACE \
-	VPXORD  T, W, T          \
-	VPSRLD  $12, T, W        \
-	VPANDD.BCST low20<>(SB), T, T \
-	VPSUBD  BASEM, T, T      \
-	VMOVUPS ((k)*4*LANES)(R14), G \
-	VPANDD.BCST value<>(SB), G, m \
-	VADDPS  BASEM, m, m      \
-	VPADDD  T, m, m          \
-	VPSRLD  $20, m, m        \
-	VPMOVD2M G, K1           \
-	VPXORD  T, T, T          \
-	VPSUBD  m, T, K1, m      \
-	VPADDD  VAT(k), BASEV, v \
-	VPADDD  W, v, v          \
-	VPSRAD  $20, v, v
+	VMOVUPS ((k)*4*LANES)(R14), g \
+	VPANDD.BCST value<>(SB), g, b \
+	VADDPS  BASEM, b, b      \
+	WORD2(W, T)              \
+	WORD3(W, T)              \
+	VPSRLD  $12, W, T        \
+	VPTERNLOGD.BCST $0xec, low20<>(SB), MINUSL, W \
+	VPADDD  W, b, b          \
+	VPADDD  VAT(k), T, c
 
-// GROUP encodes the four vectors from 4k on, two pairs. READY and FINISH are what a fused step does
-// for a pair before and behind its codes, or NONE: R, M, BASEM and BASEV are not theirs. Packing
-// clamps the second moments.
-#define GROUP(MEET, order, READY, FINISH, k) \
+// PAIR makes words of the codes at k and k+1, in turns: those of the first moments are negative
+// where the moments are, those of the second ones are yet to be clamped.
+//
+//	m = ±(b >> 20)    v = (c + BASEV) >> 20
+#define PAIR(k, m, v) \
+	CODES(k, NEAR, V, NEXTV, G) \
+	CODES(k+1, FAR, m, v, U) \
+	LOWER(V, m)              \
+	LOWER(NEXTV, v)          \
+	LOWER(G, U)              \
+	VPSRLW  $4, m, m         \
+	VPADDW  BASEV, v, v      \
+	VPMOVW2M U, K1           \
+	VPSRAW  $4, v, v         \
+	VPXORD  T, T, T          \
+	VPSUBW  m, T, K1, m
+
+// GROUP encodes the four vectors from 4k on. READY and FINISH are what a fused step does for a pair
+// before and behind its codes, or NONE: R, M, BASEM, BASEV and MINUSL are not theirs. Packing clamps
+// the second moments; ARRANGE and order are what it leaves to do.
+#define GROUP(ARRANGE, order, READY, FINISH, k) \
 	READY(2*k)               \
-	CODES(4*k, NEAR, R, M)   \
-	CODES(4*k+1, FAR, NEXTR, NEXTM) \
-	MEET(NEXTR, R)           \
-	MEET(NEXTM, M)           \
+	PAIR(4*k, R, M)          \
 	FINISH(2*k)              \
 	READY(2*k+1)             \
-	CODES(4*k+2, NEAR, NEXTR, NEXTM) \
-	CODES(4*k+3, FAR, V, U)  \
-	MEET(V, NEXTR)           \
-	MEET(U, NEXTM)           \
+	PAIR(4*k+2, NEXTR, NEXTM) \
 	VPACKSSWB NEXTR, R, R    \
 	VPACKSSWB NEXTM, M, M    \
+	ARRANGE(R)               \
+	ARRANGE(M)               \
 	VPMOVZXBD order<>(SB), T \
 	VPERMD  R, T, R          \
 	VPERMD  M, T, M          \
@@ -183,13 +198,12 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VMOVUPS M, (k*4*LANES)(R8)(BX*1) \
 	FINISH(2*k+1)
 
-// ENCODE encodes a block. MEET makes one vector of words of two of dwords; order is of its codes. A
-// scale is the largest exponent, or the least there is. A block that is not finite, or negative
-// where it may not be, has the codes 1.
+// ENCODE encodes a block. A scale is the largest exponent, or the least there is. A block that is
+// not finite, or negative where it may not be, has the codes 1.
 #define NONE(k)
-#define ENCODE(MEET, order, finiteM, finiteV) \
+#define ENCODE(ARRANGE, order, finiteM, finiteV) \
 	SCALES                   \
-	GROUPS(MEET, order, NONE, NONE) \
+	GROUPS(ARRANGE, order, NONE, NONE) \
 	FINITE(finiteM, finiteV)
 
 // SCALES stores the scales of a block.
@@ -214,10 +228,12 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	LEAL    -118(CX*8), CX   \
 	LEAL    -119(R11*8), R11 \
 	SHLL    $20, CX          \
-	SHLL    $20, R11         \
+	SHLL    $4, R11          \
 	NEGL    R11              \
 	VPBROADCASTD CX, BASEM   \
-	VPBROADCASTD R11, BASEV
+	VPBROADCASTW R11, BASEV  \
+	NEGL    CX               \
+	VPBROADCASTD CX, MINUSL
 
 // FINITE makes the codes 1 where the scales ask for it, and moves their pointers on.
 #define FINITE(finiteM, finiteV) \
@@ -243,9 +259,12 @@ finiteV:                     \
 	MOVQ R11, 48(codes)(BX*1) \
 	MOVQ R11, 56(codes)(BX*1)
 
-// Two ways to MEET: of neighbours in natural order within lanes of 128 bits, and of even and odd.
-#define PACK(b, a) VPACKSSDW b, a, a
-#define ALTERNATE(odd, even) \
-	VPSLLD  $16, odd, odd    \
-	MERGE(LOW, even, odd)    \
-	VMOVDQA32 odd, even
+// Two ways to ARRANGE within lanes of 128 bits, before order: of pairs of neighbours, and of pairs
+// of even and odd elements, which turns have put where they belong.
+DATA neighbours<>+0(SB)/8, $0x0705030106040200
+DATA neighbours<>+8(SB)/8, $0x0f0d0b090e0c0a08
+GLOBL neighbours<>(SB), RODATA|NOPTR, $16
+#define NEIGHBOURS(d) \
+	VBROADCASTI32X4 neighbours<>(SB), T \
+	VPSHUFB T, d, d
+#define EVENODD(d)

@@ -10,19 +10,24 @@ DATA ordinal<>+16(SB)/8, $0x0000000500000004
 DATA ordinal<>+24(SB)/8, $0x0000000700000006
 GLOBL ordinal<>(SB), RODATA|NOPTR, $32
 
-// A word, see words.go. In t is its upper half, which the last line leaves as it is.
+// A word, see words.go, in three parts, between which other work hides the multiplications. Behind
+// them t is the upper half of the word.
 //
-//	w = (PLACE ^ PLACE>>16)·wordMul1
-//	w = ((w ^ w>>15) + k1)·wordMul2
+//	w = (PLACEY ^ PLACEY>>16)·MUL1Y
+//	w = ((w ^ w>>15) + KEYY)·MUL2Y
 //	w = w ^ w>>16
-#define WORDY(w, t) \
+#define WORD1Y(w) \
 	VPSRLD  $16, PLACEY, w   \
 	VPXOR   PLACEY, w, w     \
-	VPMULLD MUL1Y, w, w      \
+	VPMULLD MUL1Y, w, w
+
+#define WORD2Y(w, t) \
 	VPSRLD  $15, w, t        \
 	VPXOR   t, w, w          \
 	VPADDD  KEYY, w, w       \
-	VPMULLD MUL2Y, w, w      \
+	VPMULLD MUL2Y, w, w
+
+#define WORD3Y(w, t) \
 	VPSRLD  $16, w, t        \
 	VPXOR   t, w, w
 

@@ -49,13 +49,13 @@
 
 // A block of 64 elements are four pairs of vectors, or eight vectors whose codes fill two.
 #define PAIRS(PAIR)  PAIR(0) PAIR(1) PAIR(2) PAIR(3)
-#define GROUPS(MEET, order, READY, FINISH) \
-	GROUP(MEET, order, READY, FINISH, 0) \
-	GROUP(MEET, order, READY, FINISH, 1)
+#define GROUPS(ARRANGE, order, READY, FINISH) \
+	GROUP(ARRANGE, order, READY, FINISH, 0) \
+	GROUP(ARRANGE, order, READY, FINISH, 1)
 #define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) ONE(4) ONE(5) ONE(6) ONE(7) // vectors behind the first
 
-// Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural
-// order, and of pairs that MERGE has made.
+// Orders of the dwords of codes that packing within lanes of 128 bits leaves: of neighbours, and of
+// even and odd elements.
 DATA natural<>+0(SB)/8, $0x0703060205010400
 GLOBL natural<>(SB), RODATA|NOPTR, $8
 DATA paired<>+0(SB)/8, $0x0706030205040100

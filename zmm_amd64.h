@@ -51,11 +51,11 @@
 
 // A block of 64 elements are two pairs of vectors, or four vectors whose codes fill one.
 #define PAIRS(PAIR)  PAIR(0) PAIR(1)
-#define GROUPS(MEET, order, READY, FINISH) GROUP(MEET, order, READY, FINISH, 0)
+#define GROUPS(ARRANGE, order, READY, FINISH) GROUP(ARRANGE, order, READY, FINISH, 0)
 #define OTHERS(ONE)  ONE(1) ONE(2) ONE(3) // vectors behind the first
 
-// Orders of the dwords of codes that packing within lanes of 128 bits leaves: of vectors in natural
-// order, and of pairs that MERGE has made.
+// Orders of the dwords of codes that packing within lanes of 128 bits leaves: of neighbours, and of
+// even and odd elements.
 DATA natural<>+0(SB)/8, $0x0d0905010c080400
 DATA natural<>+8(SB)/8, $0x0f0b07030e0a0602
 GLOBL natural<>(SB), RODATA|NOPTR, $16
