@@ -159,14 +159,19 @@ func (p *Param16) gradient(name string) span {
 	return spanOf(name, "Grad", p.Grad)
 }
 
-// disjoint returns an error if two of a few spans overlap.
+// disjoint returns an error if two of a few spans overlap. It uses list up: most are empty.
 func disjoint(list []span) error {
-	for j, b := range list {
-		for _, a := range list[:j] {
-			if a.from < b.to && b.from < a.to && a.from < a.to && b.from < b.to {
+	kept := list[:0]
+	for _, b := range list {
+		if b.from == b.to {
+			continue
+		}
+		for _, a := range kept {
+			if a.from < b.to && b.from < a.to {
 				return overlapOf(a, b)
 			}
 		}
+		kept = append(kept, b)
 	}
 	return nil
 }
