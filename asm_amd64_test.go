@@ -27,11 +27,13 @@ var needs = func() map[string][2]string {
 		"VPCMPEQQ": {"-", "avx2"}, "VPCMPGTQ": {"-", "avx2"},
 		"VPBROADCASTQ": {"avx512f", "avx2"}, "VORPD": {"avx512dq", "avx"},
 		"VMASKMOVPD": {"-", "avx"}, "VPTESTMQ": {"avx512f", "avx512vl"},
-		"VPERMT2W": {"avx512bw", "avx512vl"}, "VPMOVD2M": {"avx512dq", "-"}, "VMOVD": {"-", "avx"},
+		"VPERMT2W": {"avx512bw", "avx512vl"}, "VPMOVW2M": {"avx512bw", "-"}, "VMOVD": {"-", "avx"},
 		"VMOVQ": {"-", "avx"}, "VCVTPH2PS": {"avx512f", "f16c"}, "VCVTPS2PH": {"avx512f", "f16c"},
 		"VPACKUSDW": {"avx512bw", "avx2"}, "VPSIGND": {"-", "avx2"}, "VPABSB": {"avx512bw", "avx2"},
 		"VPERMQ": {"avx512f", "avx2"}, "VEXTRACTI128": {"-", "avx2"}, "VPOR": {"-", "avx2"},
 		"VPCMPEQB": {"-", "avx2"}, "VPBLENDW": {"-", "avx2"},
+		"KMOVQ": {"avx512bw", "-"}, "KNOTQ": {"avx512bw", "-"},
+		"VBROADCASTI32X4": {"avx512f", "avx512vl"}, "VPBROADCASTW": {"avx512bw", "avx512vl"},
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
 		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
@@ -43,7 +45,8 @@ var needs = func() map[string][2]string {
 		"VPSHUFD VPERMD") {
 		m[s] = [2]string{"avx512f", "avx2"}
 	}
-	for _, s := range strings.Fields("VPACKSSDW VPACKSSWB VPSRLW VPSUBW VPMOVSXBW") {
+	for _, s := range strings.Fields("VPACKSSDW VPACKSSWB VPSRLW VPSLLW VPSRAW VPADDW " +
+		"VPSUBW VPABSW VPALIGNR VPSHUFB VPMOVSXBW") {
 		m[s] = [2]string{"avx512bw", "avx2"}
 	}
 	for _, s := range strings.Fields("VPTERNLOGD VFIXUPIMMPS VPANDD VMOVDQU32 VMOVDQA32 " +

@@ -179,12 +179,13 @@ func disjoint(list []span) error {
 // fusion returns which fused step there may be.
 func (p *Param16) fusion(s *State16) fusion {
 	switch {
-	case p.GradF16 != nil || p.Value != nil && (p.BF16 != nil || p.F16 != nil):
-		return unfused
-	case p.Value != nil && p.GradBF16 != nil:
-		if s.M != nil {
-			return fusedGradient
+	case p.GradF16 != nil || p.F16 != nil:
+	case p.Value != nil && p.GradBF16 != nil && s.M != nil:
+		if p.BF16 != nil {
+			return fusedCopy
 		}
+		return fusedGradient
+	case p.Value != nil && (p.GradBF16 != nil || p.BF16 != nil):
 	case p.Value != nil && s.M16 != nil:
 		return fusedMoments
 	case p.Value != nil && s.M8 != nil:

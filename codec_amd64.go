@@ -153,6 +153,8 @@ func (c *coeffs) fusedAVX512(f fusion, a *operands16, n int) bool {
 		fusedQ8AVX512(a, n, c)
 	case fusedGradient:
 		fusedGradientAVX512(a, n, c)
+	case fusedCopy:
+		fusedCopyAVX512(a, n, c)
 	default:
 		return false
 	}
@@ -173,6 +175,8 @@ func (c *coeffs) fusedAVX512VL(f fusion, a *operands16, n int) bool {
 		fusedQ8AVX512VL(a, n, c)
 	case fusedGradient:
 		fusedGradientAVX512VL(a, n, c)
+	case fusedCopy:
+		fusedCopyAVX512VL(a, n, c)
 	default:
 		return false
 	}
@@ -229,6 +233,9 @@ func fusedQ8AVX512(a *operands16, n int, c *coeffs)
 //go:noescape
 func fusedGradientAVX512(a *operands16, n int, c *coeffs)
 
+//go:noescape
+func fusedCopyAVX512(a *operands16, n int, c *coeffs)
+
 // The same on vectors of 256 bits.
 
 //go:noescape
@@ -248,3 +255,6 @@ func fusedQ8AVX512VL(a *operands16, n int, c *coeffs)
 
 //go:noescape
 func fusedGradientAVX512VL(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedCopyAVX512VL(a *operands16, n int, c *coeffs)

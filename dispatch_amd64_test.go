@@ -18,25 +18,30 @@ func TestChoices(t *testing.T) {
 		signature uint32 // leaf 1 of CPUID, EAX
 		kernel    int
 		cpus, kin string
+		ahead     int
 	}{
-		{amd, 0x00a10f11, avx512, "AMD Zen 4", ""},           // Genoa
-		{amd, 0x00a60f12, avx512, "AMD Zen 4", ""},           // Raphael
-		{amd, 0x00aa0f02, avx512, "AMD Zen 4", ""},           // Bergamo
-		{amd, 0x00a00f11, avx512, "other AMD CPUs", "Zen 4"}, // Milan
-		{amd, 0x00b00f21, avx512, "other AMD CPUs", "Zen 4"}, // Turin
-		{"HygonGenuine", 0x00900f01, avx512, "CPUs of other makers", "Zen 4"},
-		{intel, 0x000606a6, avx512vl, "Intel Ice Lake servers", ""},
-		{intel, 0x000606c1, avx512vl, "Intel Ice Lake servers", ""},
-		{intel, 0x00050657, avx512vl, "other Intel CPUs", "Ice Lake"}, // Cascade Lake
-		{intel, 0x000806f8, avx512vl, "other Intel CPUs", "Ice Lake"}, // Sapphire Rapids
-		{"", 0, avx512, "CPUs of other makers", "Zen 4"},
+		{amd, 0x00a10f11, avx512, "AMD Zen 4", "", 320},           // Genoa
+		{amd, 0x00a60f12, avx512, "AMD Zen 4", "", 320},           // Raphael
+		{amd, 0x00aa0f02, avx512, "AMD Zen 4", "", 320},           // Bergamo
+		{amd, 0x00a00f11, avx512, "other AMD CPUs", "Zen 4", 320}, // Milan
+		{amd, 0x00b00f21, avx512, "other AMD CPUs", "Zen 4", 320}, // Turin
+		{"HygonGenuine", 0x00900f01, avx512, "CPUs of other makers", "Zen 4", 320},
+		{intel, 0x000606a6, avx512vl, "Intel Ice Lake servers", "", 1024},
+		{intel, 0x000606c1, avx512vl, "Intel Ice Lake servers", "", 1024},
+		{intel, 0x00050657, avx512vl, "other Intel CPUs", "Ice Lake", 1024}, // Cascade Lake
+		{intel, 0x000c06f2, avx512, "Intel Emerald Rapids", "", 1024},
+		{intel, 0x000806f8, avx512, "Intel Sapphire Rapids and Granite Rapids", "Emerald Rapids",
+			1024},
+		{intel, 0x000a06d1, avx512, "Intel Sapphire Rapids and Granite Rapids", "Emerald Rapids",
+			1024},
+		{"", 0, avx512, "CPUs of other makers", "Zen 4", 320},
 	} {
 		family, model := familyAndModel(test.signature)
 		c := choose(test.vendor, family, model)
 		assert.Equal(t, test.cpus, c.cpus, "%#x", test.signature)
 		assert.Equal(t, test.kin, c.kin, test.cpus)
 		assert.Equal(t, test.kernel, c.kernel, test.cpus)
-		assert.Equal(t, map[int]int{avx512: 320, avx512vl: 1024}[test.kernel], c.ahead, test.cpus)
+		assert.Equal(t, test.ahead, c.ahead, test.cpus)
 	}
 }
 

@@ -14,13 +14,14 @@ const (
 	fusedSplitQ8         // gradients bfloat16, split master, moments of 8 bits
 	fusedQ8              // moments of 8 bits, the rest float32
 	fusedGradient        // gradients bfloat16, the rest float32
+	fusedCopy            // the same with a copy of the parameters in bfloat16
 )
 
 // operands16 are where the elements of a fused step lie; nil is what its fusion does not have. The
 // field offsets reach the assembly through go_asm.h.
 type operands16 struct {
 	p      *float32 // float32 parameters, or
-	hi     *BF16    // bfloat16 parameters, with a split master their upper half, and
+	hi     *BF16    // bfloat16 parameters, or a copy; with a split master the upper half, and
 	lo     *int16   // the lower one
 	grad   *float32 // one of these two
 	grad16 *BF16

@@ -262,6 +262,43 @@ GLOBL half<>(SB), RODATA|NOPTR, $4
 	LOAD_FUSED(operands16_p, operands16_grad16, operands16_m, operands16_v) \
 	EACHTURN(ONEGRADIENT, QUOTIENTS, TWO32)
 
+// The copy of the parameters is rounded to nearest, ties to even.
+//
+//	copy = (p + 0x7fff + (p>>16 & 1)) >> 16
+#define NEAREST(d) \
+	CANONICAL(d)             \
+	VPTESTMD.BCST lowest<>(SB), d, K1 \
+	VPADDD.BCST below<>(SB), d, d \
+	VPADDD.BCST one<>(SB), d, K1, d
+
+DATA lowest<>(SB)/4, $0x10000 // of the bits that stay
+GLOBL lowest<>(SB), RODATA|NOPTR, $4
+DATA below<>(SB)/4, $0x7fff
+GLOBL below<>(SB), RODATA|NOPTR, $4
+DATA one<>(SB)/4, $1
+GLOBL one<>(SB), RODATA|NOPTR, $4
+
+#define ONECOPY(o) \
+	ASK16(R9)                \
+	ONEGRADIENT(o)
+
+#define TWOCOPY \
+	PARAMETER(LOADMUL, AT(DI, 0), R, V) \
+	STORE(V, AT(DI, 0))      \
+	PARAMETER(LOADMUL, AT(DI, SIZE*LANES), NEXTR, NEXTV) \
+	STORE(NEXTV, AT(DI, SIZE*LANES)) \
+	NEAREST(V)               \
+	NEAREST(NEXTV)           \
+	VPERMT2W NEXTV, PICK, V  \
+	VMOVUPS V, (R9)(BX*2)
+
+#define FUSED_COPY \
+	LOAD_FUSED(operands16_p, operands16_grad16, operands16_m, operands16_v) \
+	MOVQ operands16_hi(CX), R9 \
+	CANONICALS               \
+	PICKS(ODDS, PICK)        \
+	EACHTURN(ONECOPY, QUOTIENTS, TWOCOPY)
+
 // Moments of 8 bits go through float32 on the stack: the first ones at R14, the second ones behind
 // them, and the bases of their codes. A turn makes a block, pair by pair: the quotients, the codes
 // of the moments, the moments of the next block in their place, the parameters. The last block is

@@ -45,3 +45,9 @@ TEXT ·fusedGradientAVX512(SB), NOSPLIT, $8-24
 	ENTER(usual)
 	FUSED_GRADIENT
 	LEAVE(left)
+
+// func fusedCopyAVX512(a *operands16, n int, c *coeffs)
+TEXT ·fusedCopyAVX512(SB), NOSPLIT, $8-24
+	ENTER(usual)
+	FUSED_COPY
+	LEAVE(left)

@@ -22,6 +22,7 @@ var fusions = []struct {
 	{"SplitQ8", fusedSplitQ8},
 	{"Q8", fusedQ8},
 	{"Gradient", fusedGradient},
+	{"Copy", fusedCopy},
 }
 
 // fusionOperands are a tensor of a fusion. Each slice lies within memory that a step must leave.
@@ -56,6 +57,8 @@ func newFusionOperands(f fusion, n int, offset func() int) *fusionOperands {
 		o.p.BF16, o.p.GradBF16 = halves(), halves()
 	case fusedGradient:
 		o.p.Value, o.p.GradBF16 = floats(), halves()
+	case fusedCopy:
+		o.p.Value, o.p.GradBF16, o.p.BF16 = floats(), halves(), halves()
 	case fusedMoments, fusedQ8:
 		o.p.Value, o.p.Grad = floats(), floats()
 	}
@@ -66,7 +69,7 @@ func newFusionOperands(f fusion, n int, offset func() int) *fusionOperands {
 		o.s.M8, o.s.V8 = within(&o.codes, n, offset()), within(&o.codes, n, offset())
 		o.s.MScale = within(&o.scales, n/block16, offset())
 		o.s.VScale = within(&o.scales, n/block16, offset())
-	case fusedGradient:
+	case fusedGradient, fusedCopy:
 		o.s.M, o.s.V = floats(), floats()
 	}
 	return o
@@ -239,7 +242,8 @@ func TestFusedEqualGeneric(t *testing.T) {
 					}
 				}
 				has := Kernel() != "rvv" && Kernel() != selection.Generic &&
-					(Kernel() != "avx2" || f.fusion <= fusedMoments)
+					(Kernel() != "avx2" || f.fusion <= fusedMoments) &&
+					(Kernel() != "neon" || f.fusion != fusedCopy)
 				require.True(t, fused || !has, "no fused step")
 			})
 		}

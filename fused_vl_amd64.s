@@ -45,3 +45,9 @@ TEXT ·fusedGradientAVX512VL(SB), NOSPLIT, $8-24
 	ENTER(usual)
 	FUSED_GRADIENT
 	LEAVE(left)
+
+// func fusedCopyAVX512VL(a *operands16, n int, c *coeffs)
+TEXT ·fusedCopyAVX512VL(SB), NOSPLIT, $8-24
+	ENTER(usual)
+	FUSED_COPY
+	LEAVE(left)
