@@ -10,7 +10,7 @@ var fusedWords = [...]string{
 	fusedSplitQ8:  "bf16 g, split, q8",
 	fusedQ8:       "float32 p, g, q8",
 	fusedGradient: "bf16 g, float32 p, moments",
-	fusedCopy:     "bf16 g, float32 p with bf16 copy, moments",
+	fusedCopy:     "bf16 g, float32 p with bf16 copy",
 }
 
 func init() { selection.Fused = fusedSteps }
