@@ -33,7 +33,8 @@ var needs = func() map[string][2]string {
 		"VPERMQ": {"avx512f", "avx2"}, "VEXTRACTI128": {"-", "avx2"}, "VPOR": {"-", "avx2"},
 		"VPCMPEQB": {"-", "avx2"}, "VPBLENDW": {"-", "avx2"},
 		"KMOVQ": {"avx512bw", "-"}, "KNOTQ": {"avx512bw", "-"},
-		"VBROADCASTI32X4": {"avx512f", "avx512vl"}, "VPBROADCASTW": {"avx512bw", "avx512vl"},
+		"VBROADCASTI32X4": {"avx512f", "avx512vl"}, "VPBROADCASTW": {"avx512bw", "avx2"},
+		"VPSIGNW": {"-", "avx2"},
 	}
 	for _, s := range strings.Fields("VMOVUPS VMOVAPS VADDPS VSUBPS VMULPS VDIVPS VSQRTPS VMAXPS " +
 		"VMINPS VCMPPS VBROADCASTSS VCVTPS2PD VMOVUPD VMOVAPD VADDPD VSUBPD VMULPD VDIVPD " +
@@ -55,7 +56,8 @@ var needs = func() map[string][2]string {
 	}
 	for _, s := range strings.Fields("MOVQ MOVL XORL ANDL LEAQ CMPQ CMPL CMPB JGT JGE JLT JLE " +
 		"JEQ JNE JMP ADDQ SUBQ SHLL SHRL SHRQ DECL PREFETCHT0 RET PCALIGN STMXCSR LDMXCSR MOVB " +
-		"MOVBLZX CMOVLEQ CMOVLLT CMOVLGT CMOVQEQ LEAL ANDQ NEGL") {
+		"MOVBLZX CMOVLEQ CMOVLLT CMOVLGT CMOVQEQ LEAL ANDQ NEGL " +
+		"NO_LOCAL_POINTERS") {
 		m[s] = [2]string{"-", ""}
 	}
 	return m

@@ -29,7 +29,7 @@ type macro struct {
 
 var (
 	defineRE = regexp.MustCompile(`^#define\s+(\w+)(\(([^)]*)\))?\s*(?s:(.*))$`)
-	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*NOSPLIT,\s*\$(\d+)-\d+$`)
+	textRE   = regexp.MustCompile(`^TEXT\s+·(\w+)\(SB\),\s*(?:NOSPLIT|0),\s*\$(\d+)-\d+$`)
 	// Of the package's own macros; the others are the toolchain's.
 	includeRE = regexp.MustCompile(`^#include "(\w+_(?:amd64|arm64|riscv64)\.h)"$`)
 	wordRE    = regexp.MustCompile(`\b[A-Za-z_]\w*`)

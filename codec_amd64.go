@@ -133,6 +133,10 @@ func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
 		fusedBF16AVX2(a, n, c)
 	case fusedMoments:
 		fusedMomentsAVX2(a, n, c)
+	case fusedSplitQ8:
+		fusedSplitQ8AVX2(a, n, c)
+	case fusedQ8:
+		fusedQ8AVX2(a, n, c)
 	default:
 		return false
 	}

@@ -49,3 +49,9 @@ func fusedBF16AVX2(a *operands16, n int, c *coeffs)
 
 //go:noescape
 func fusedMomentsAVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedSplitQ8AVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedQ8AVX2(a *operands16, n int, c *coeffs)

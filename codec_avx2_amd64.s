@@ -26,17 +26,6 @@ DATA wordMul2<>+0(SB)/4, $const_wordMul2
 GLOBL wordMul2<>(SB), RODATA|NOPTR, $4
 DATA wordStep<>+0(SB)/4, $const_wordStep
 GLOBL wordStep<>(SB), RODATA|NOPTR, $4
-DATA magnitude<>+0(SB)/8, $0x7fffffff7fffffff
-DATA magnitude<>+8(SB)/8, $0x7fffffff7fffffff
-DATA magnitude<>+16(SB)/8, $0x7fffffff7fffffff
-DATA magnitude<>+24(SB)/8, $0x7fffffff7fffffff
-GLOBL magnitude<>(SB), RODATA|NOPTR, $32
-DATA lower20<>+0(SB)/8, $0x000fffff000fffff
-DATA lower20<>+8(SB)/8, $0x000fffff000fffff
-DATA lower20<>+16(SB)/8, $0x000fffff000fffff
-DATA lower20<>+24(SB)/8, $0x000fffff000fffff
-GLOBL lower20<>(SB), RODATA|NOPTR, $32
-
 // Where the bytes of four packed vectors belong: packs work on each half of a vector.
 DATA unpacked<>+0(SB)/8, $0x0000000400000000
 DATA unpacked<>+8(SB)/8, $0x0000000500000001

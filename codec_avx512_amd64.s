@@ -5,6 +5,7 @@
 #include "float32_amd64.h"
 #include "zmm_amd64.h"
 #include "step_amd64.h"
+#include "scales_amd64.h"
 #include "storage_amd64.h"
 
 // The codecs on 512 bits, for whole blocks of 64 elements.
@@ -243,7 +244,9 @@ TEXT ·decodeQ8AVX512(SB), NOSPLIT, $8-56
 	PCALIGN $64
 loop:
 	XORL CX, CX
-	BASES(VPBROADCASTD, BASEM, BASEV)
+	BASES
+	VPBROADCASTD CX, BASEM
+	VPBROADCASTD R11, BASEV
 	FROMQ8(0)
 	OTHERS(FROMQ8)
 	ADDQ $1, R12

@@ -321,7 +321,9 @@ GLOBL one<>(SB), RODATA|NOPTR, $4
 
 #define EACHBLOCK(PAIR8, ARRANGE, order, FINISH) \
 	XORL CX, CX              \
-	BASES(MOVL, OLDBASEM, OLDBASEV) \
+	BASES                    \
+	MOVL CX, OLDBASEM        \
+	MOVL R11, OLDBASEV       \
 	MOVQ ·ahead(SB), CX      \
 	INDEX32                  \
 	PAIRS(PAIR8)             \
@@ -334,7 +336,9 @@ loop:                        \
 	MOVQ AX, CX              \
 	SUBQ BX, CX              \
 	SHRQ $6, CX              \
-	BASES(MOVL, OLDBASEM, OLDBASEV) \
+	BASES                    \
+	MOVL CX, OLDBASEM        \
+	MOVL R11, OLDBASEV       \
 	MOVQ ·ahead(SB), CX      \
 	ADDQ BX, CX              \
 	PREFETCHT0 (DX)(CX*1)    \

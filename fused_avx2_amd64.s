@@ -1,10 +1,12 @@
 //go:build gc && !purego && !noasm
 
 #include "go_asm.h"
+#include "funcdata.h"
 #include "textflag.h"
 #include "float32_amd64.h"
 #include "ymm_amd64.h"
 #include "step_amd64.h"
+#include "scales_amd64.h"
 #include "storage_avx2_amd64.h"
 
 // The fused steps in AVX2, built as those of AVX-512 (fused_amd64.h): two vectors a turn, of the
@@ -74,8 +76,8 @@
 	VMOVUPS Y0, to
 
 // Frames have room for the constants on cache lines.
-#define LOAD_FUSEDY(p, grad, m, v) \
-	LEAQ constants-704(SP), R14 \
+#define LOAD_FUSEDY(frame, p, grad, m, v) \
+	LEAQ constants-frame(SP), R14 \
 	ADDQ $63, R14            \
 	ANDQ $~63, R14           \
 	MOVQ c+16(FP), AX        \
@@ -224,27 +226,28 @@ loop:                        \
 // SPLITY makes the parameters of a split master.
 //
 //	upper half hi - lo>>15, lower half lo    hi = (p + 0x8000)>>16, lo = p
-#define SPLITY \
-	VMOVUPS (R9)(BX*2), TY   \
-	VMOVUPS (DI)(BX*2), WY   \
+#define SPLITY(o, q, nextq) \
+	VMOVUPS (o)(R9)(BX*2), TY \
+	VMOVUPS (o)(DI)(BX*2), WY \
 	VPSRLW  $15, TY, VY      \
 	VPSUBW  VY, WY, WY       \
 	VPSLLD  $16, WY, VY      \
 	VPBLENDW $0x55, TY, VY, VY \
 	VPSRLD  $16, TY, NEXTVY  \
 	VPBLENDW $0xaa, WY, NEXTVY, NEXTVY \
-	PARAMETERY(MULY, VY, RY, VY) \
-	PARAMETERY(MULY, NEXTVY, NEXTRY, NEXTVY) \
+	PARAMETERY(MULY, VY, q, VY) \
+	PARAMETERY(MULY, NEXTVY, nextq, NEXTVY) \
 	QUIETY(VY)               \
 	QUIETY(NEXTVY)           \
 	VPSLLD  $16, NEXTVY, TY  \
 	VPBLENDW $0x55, VY, TY, TY \
-	VMOVUPS TY, (R9)(BX*2)   \
+	VMOVUPS TY, (o)(R9)(BX*2) \
 	VPADDD  HALFY, VY, VY    \
 	VPADDD  HALFY, NEXTVY, NEXTVY \
 	UPPERSY(NEXTVY, VY)      \
-	VMOVUPS VY, (DI)(BX*2)
+	VMOVUPS VY, (o)(DI)(BX*2)
 
+#define TWOSPLITY SPLITY(0, RY, NEXTRY)
 #define ONESPLITY(o) \
 	ASK16(SI)                \
 	ASK16(R8)                \
@@ -257,10 +260,10 @@ loop:                        \
 // func fusedSplitAVX2(a *operands16, n int, c *coeffs)
 TEXT ·fusedSplitAVX2(SB), NOSPLIT, $704-24
 	ENTER(usual)
-	LOAD_FUSEDY(operands16_hi, operands16_grad16, operands16_m16, operands16_v16)
+	LOAD_FUSEDY(704, operands16_hi, operands16_grad16, operands16_m16, operands16_v16)
 	MOVQ operands16_lo(CX), R9
 	WORDS_FUSEDY(2, 1, (2*YLEN-1))
-	EACHTURN(ONESPLITY, QUOTIENTSY, SPLITY)
+	EACHTURN(ONESPLITY, QUOTIENTSY, TWOSPLITY)
 	LEAVE(left)
 
 // Parameters and moments share the lower halves of their words.
@@ -290,7 +293,7 @@ TEXT ·fusedSplitAVX2(SB), NOSPLIT, $704-24
 // func fusedBF16AVX2(a *operands16, n int, c *coeffs)
 TEXT ·fusedBF16AVX2(SB), NOSPLIT, $704-24
 	ENTER(usual)
-	LOAD_FUSEDY(operands16_hi, operands16_grad16, operands16_m16, operands16_v16)
+	LOAD_FUSEDY(704, operands16_hi, operands16_grad16, operands16_m16, operands16_v16)
 	WORDS_FUSEDY(2, 1, (2*YLEN-1))
 	EACHTURN(ONEBF16Y, BETWEENBF16Y, TWOBF16Y)
 	LEAVE(left)
@@ -306,16 +309,297 @@ TEXT ·fusedBF16AVX2(SB), NOSPLIT, $704-24
 	MOMENTS16Y(o, FIRSTGRADIENTY, FIRSTHALF, SECONDGRADIENTY, SECONDHALF) \
 	ROUNDY(o, PACKY, QUIETPLUSY)
 
-#define TWO32Y \
-	PARAMETERY(ADDRESSY, AT(DI, 0), RY, GY) \
-	STOREY(GY, AT(DI, 0))    \
-	PARAMETERY(ADDRESSY, AT(DI, SIZE*YLEN), NEXTRY, GY) \
-	STOREY(GY, AT(DI, SIZE*YLEN))
+#define FLOATSY(o, q, nextq) \
+	PARAMETERY(ADDRESSY, AT(DI, o), q, GY) \
+	STOREY(GY, AT(DI, o))    \
+	PARAMETERY(ADDRESSY, AT(DI, (o+SIZE*YLEN)), nextq, GY) \
+	STOREY(GY, AT(DI, (o+SIZE*YLEN)))
+#define TWO32Y FLOATSY(0, RY, NEXTRY)
 
 // func fusedMomentsAVX2(a *operands16, n int, c *coeffs)
 TEXT ·fusedMomentsAVX2(SB), NOSPLIT, $704-24
 	ENTER(usual)
-	LOAD_FUSEDY(operands16_p, operands16_grad, operands16_m16, operands16_v16)
+	LOAD_FUSEDY(704, operands16_p, operands16_grad, operands16_m16, operands16_v16)
 	WORDS_FUSEDY(1, YLEN, YLEN)
 	EACHTURN(ONEMOMENTSY, QUOTIENTSY, TWO32Y)
+	LEAVE(left)
+
+// Moments of 8 bits, as in fused_amd64.h: they go through float32 on the stack, and a turn makes a
+// block, pair by pair.
+//
+//	R12, R13 scales   AX index of the next block
+
+#define OLDBASEMY 576(R14) // of the next block's codes
+#define OLDBASEVY 608(R14)
+#define BASEMY    640(R14) // L
+#define UPPERLY   672(R14) // its upper half, twice
+#define BASEVY    704(R14) // that of the second moments' base with its sign changed, twice
+#define SIGNY     736(R14) // 0x80000000
+#define MAT(k)    (768+32*(k))(R14)
+#define VAT(k)    (1024+32*(k))(R14)
+
+#define PUT(from, to) \
+	VMOVD from, X0           \
+	VPBROADCASTD X0, Y0      \
+	VMOVUPS Y0, to
+#define PUTTWICE(from, to) \
+	VMOVD from, X0           \
+	VPBROADCASTW X0, Y0      \
+	VMOVUPS Y0, to
+
+#define LOAD_FUSEDQ8Y(p, grad) \
+	LOAD_FUSEDY(1344, p, grad, operands16_m8, operands16_v8) \
+	CONSTANT(0x80000000, SIGNY) \
+	MOVQ operands16_mScale(CX), R12 \
+	MOVQ operands16_vScale(CX), R13 \
+	XORL AX, AX
+
+#define PAIRSY(PAIR8) PAIR8(0) PAIR8(1) PAIR8(2) PAIR8(3)
+
+#define EACHBLOCKY(ASK, PAIR8, ARRANGE, FINISH) \
+	XORL CX, CX              \
+	BASES                    \
+	PUT(CX, OLDBASEMY)       \
+	PUT(R11, OLDBASEVY)      \
+	PAIRSY(PAIR8)            \
+	PCALIGN $64              \
+loop:                        \
+	SCALESY                  \
+	LEAQ 64(BX), AX          \
+	CMPQ AX, R10             \
+	CMOVQEQ BX, AX           \
+	MOVQ AX, CX              \
+	SUBQ BX, CX              \
+	SHRQ $6, CX              \
+	BASES                    \
+	PUT(CX, OLDBASEMY)       \
+	PUT(R11, OLDBASEVY)      \
+	MOVQ ·ahead(SB), CX      \
+	ADDQ BX, CX              \
+	PREFETCHT0 (DX)(CX*1)    \
+	PREFETCHT0 (R8)(CX*1)    \
+	ADDQ BX, CX              \
+	ASK                      \
+	GROUPY(ARRANGE, READYQ8Y, FINISH, 0) \
+	GROUPY(ARRANGE, READYQ8Y, FINISH, 1) \
+	FINITE(finiteM, finiteV) \
+	ADDQ $64, BX             \
+	CMPQ BX, R10             \
+	JLT  loop
+
+// SCALESY stores the scales of a block: the largest exponents, or the least there are.
+#define SCALESY \
+	VMOVUPS magnitude<>(SB), TY \
+	VPAND   MAT(0), TY, Y0   \
+	VMOVUPS VAT(0), Y1       \
+	LARGESTY(1)              \
+	LARGESTY(2)              \
+	LARGESTY(3)              \
+	LARGESTY(4)              \
+	LARGESTY(5)              \
+	LARGESTY(6)              \
+	LARGESTY(7)              \
+	VPUNPCKLDQ Y1, Y0, Y2    \
+	VPUNPCKHDQ Y1, Y0, Y0    \
+	VPMAXUD Y2, Y0, Y0       \
+	VEXTRACTI128 $1, Y0, X1  \
+	VPMAXUD X1, X0, X0       \
+	VPSHUFD $0x4e, X0, X1    \
+	VPMAXUD X1, X0, X0       \
+	VPMAXUD least<>(SB), X0, X0 \
+	VPMINUD most<>(SB), X0, X0 \
+	PUTSCALES                \
+	SHLL    $20, CX          \
+	PUT(CX, BASEMY)          \
+	SHRL    $16, CX          \
+	PUTTWICE(CX, UPPERLY)    \
+	SHLL    $4, R11          \
+	NEGL    R11              \
+	PUTTWICE(R11, BASEVY)
+
+#define LARGESTY(k) \
+	VPAND   MAT(k), TY, Y2   \
+	VPMAXUD Y2, Y0, Y0       \
+	VPMAXUD VAT(k), Y1, Y1
+
+DATA least<>+0(SB)/8, $(32<<55|16<<23)
+DATA least<>+8(SB)/8, $(32<<55|16<<23)
+GLOBL least<>(SB), RODATA|NOPTR, $16
+DATA most<>+0(SB)/8, $(255<<55|255<<23)
+DATA most<>+8(SB)/8, $(255<<55|255<<23)
+GLOBL most<>(SB), RODATA|NOPTR, $16
+
+// CODESY makes the bits from which the codes of the vector at k are taken, and moves PLACEY by step:
+//
+//	b = bits(|m| + L) + word mod 2^20
+//	c = bits(v) + word>>12
+//
+// g has m.
+#define CODESY(k, step, b, c, g) \
+	WORD1Y(WY)               \
+	VPADDD  step, PLACEY, PLACEY \
+	VMOVUPS MAT(k), g        \
+	VPAND   magnitude<>(SB), g, b \
+	VADDPS  BASEMY, b, b     \
+	WORD2Y(WY, TY)           \
+	WORD3Y(WY, TY)           \
+	VPSRLD  $12, WY, TY      \
+	VPAND   lower20<>(SB), WY, WY \
+	VPADDD  WY, b, b         \
+	VPADDD  VAT(k), TY, c
+
+// PAIRY makes words of the codes at k and k+1, in turns. An m whose upper half is zero is zero, as
+// subnormals are flushed: VPSIGNW may take the sign of that half.
+//
+//	m = ±((b - bits(L)) >> 20)    v = (c + BASEV) >> 20
+#define PAIRY(k, m, v) \
+	CODESY(k, NEARY, VY, NEXTVY, GY) \
+	CODESY(k+1, FARY, m, v, UY) \
+	UPPERSY(m, VY)           \
+	UPPERSY(v, NEXTVY)       \
+	UPPERSY(UY, GY)          \
+	VPSUBW  UPPERLY, VY, VY  \
+	VPADDW  BASEVY, NEXTVY, NEXTVY \
+	VPSRLW  $4, VY, VY       \
+	VPSRAW  $4, NEXTVY, v    \
+	VPSIGNW GY, VY, m
+
+// GROUPY encodes the four vectors from 4k on. READY and FINISH are for a pair before and behind its
+// codes: RY and MY are not theirs. Packing clamps the second moments.
+#define GROUPY(ARRANGE, READY, FINISH, k) \
+	READY(2*k)               \
+	PAIRY(4*k, RY, MY)       \
+	FINISH(2*k)              \
+	READY(2*k+1)             \
+	PAIRY(4*k+2, NEXTRY, NEXTMY) \
+	VPACKSSWB NEXTRY, RY, RY \
+	VPACKSSWB NEXTMY, MY, MY \
+	ARRANGE(RY)              \
+	ARRANGE(MY)              \
+	VMOVUPS RY, (k*4*YLEN)(DX)(BX*1) \
+	VMOVUPS MY, (k*4*YLEN)(R8)(BX*1) \
+	FINISH(2*k+1)
+
+// Codes are ordered where packing has left them: of even and odd elements, of neighbours.
+#define EVENODDY(d) VPERMQ $0xd8, d, d
+#define NEIGHBOURSY(d) \
+	VPSHUFB neighbours<>(SB), d, d \
+	VMOVUPS lanes<>(SB), TY  \
+	VPERMD  d, TY, d
+
+DATA neighbours<>+0(SB)/8, $0x0705030106040200
+DATA neighbours<>+8(SB)/8, $0x0f0d0b090e0c0a08
+DATA neighbours<>+16(SB)/8, $0x0705030106040200
+DATA neighbours<>+24(SB)/8, $0x0f0d0b090e0c0a08
+GLOBL neighbours<>(SB), RODATA|NOPTR, $32
+DATA lanes<>+0(SB)/8, $0x0000000400000000
+DATA lanes<>+8(SB)/8, $0x0000000500000001
+DATA lanes<>+16(SB)/8, $0x0000000600000002
+DATA lanes<>+24(SB)/8, $0x0000000700000003
+GLOBL lanes<>(SB), RODATA|NOPTR, $32
+
+// FROMCODEMY makes first moments of |code|·2^20 and the sign of code, which it uses up.
+//
+//	m = (bits(|code|·2^20 + L) - L) with the sign of code
+#define FROMCODEMY(code, m) \
+	VPADDD  OLDBASEMY, m, m  \
+	VSUBPS  OLDBASEMY, m, m  \
+	VPAND   SIGNY, code, code \
+	VPOR    code, m, m
+
+// MOMENTS8Y makes the k-th moments of the next block, with the gradient in GY, of code·2^20 in v and
+// the old moment in m.
+#define MOMENTS8Y(v, m, k) \
+	VPADDD  OLDBASEVY, v, v  \
+	SECONDMOMENTY(MULY, v, v) \
+	VMOVUPS v, VAT(k)        \
+	FIRSTMOMENTY(MULY, m, m) \
+	VMOVUPS m, MAT(k)
+
+// READYQ8Y makes the quotients of the k-th pair.
+#define READYQ8Y(k) \
+	VSQRTP  VAT(2*(k)), ROOTY \
+	VSQRTP  VAT(2*(k)+1), NEXTROOTY \
+	VMOVUPS MAT(2*(k)), VY   \
+	VMOVUPS MAT(2*(k)+1), UY \
+	QUOTIENTY(ROOTY, VY, ROOTY) \
+	QUOTIENTY(NEXTROOTY, UY, NEXTROOTY)
+
+#define ASKSPLITQ8Y \
+	PREFETCHT0 (SI)(CX*1)    \
+	PREFETCHT0 64(SI)(CX*1)  \
+	PREFETCHT0 (DI)(CX*1)    \
+	PREFETCHT0 64(DI)(CX*1)  \
+	PREFETCHT0 (R9)(CX*1)    \
+	PREFETCHT0 64(R9)(CX*1)
+
+#define PAIRSPLITQ8Y(k) \
+	VPMOVSXBW ((k)*2*YLEN)(R8)(AX*1), VY \
+	VPMOVSXBW ((k)*2*YLEN)(DX)(AX*1), WY \
+	VPSLLW  $4, VY, VY       \
+	VPABSW  WY, NEXTMY       \
+	VPSLLW  $4, NEXTMY, NEXTMY \
+	VPSLLD  $16, WY, UY      \
+	VPSLLD  $16, NEXTMY, TY  \
+	FROMCODEMY(UY, TY)       \
+	VPSLLD  $16, VY, NEXTVY  \
+	VMOVUPS ((k)*4*YLEN)(SI)(AX*2), GY \
+	VPSLLD  $16, GY, GY      \
+	VMULP   SY, GY, GY       \
+	MOMENTS8Y(NEXTVY, TY, 2*(k)) \
+	VPAND   HIGHY, NEXTMY, NEXTMY \
+	FROMCODEMY(WY, NEXTMY)   \
+	VPAND   HIGHY, VY, VY    \
+	VPAND   ((k)*4*YLEN)(SI)(AX*2), HIGHY, GY \
+	VMULP   SY, GY, GY       \
+	MOMENTS8Y(VY, NEXTMY, 2*(k)+1)
+
+#define FINISHSPLITQ8Y(k) \
+	PAIRSPLITQ8Y(k)          \
+	SPLITY(((k)*4*YLEN), ROOTY, NEXTROOTY)
+
+// func fusedSplitQ8AVX2(a *operands16, n int, c *coeffs)
+TEXT ·fusedSplitQ8AVX2(SB), 0, $1344-24
+	NO_LOCAL_POINTERS
+	ENTER(usual)
+	LOAD_FUSEDQ8Y(operands16_hi, operands16_grad16)
+	MOVQ operands16_lo(CX), R9
+	WORDS_FUSEDY(2, 1, (2*YLEN-1))
+	EACHBLOCKY(ASKSPLITQ8Y, PAIRSPLITQ8Y, EVENODDY, FINISHSPLITQ8Y)
+	LEAVE(left)
+
+#define ASKQ8Y \
+	ASK32Q8Y(SI)             \
+	ASK32Q8Y(DI)
+#define ASK32Q8Y(base) \
+	PREFETCHT0 (base)(CX*2)  \
+	PREFETCHT0 64(base)(CX*2) \
+	PREFETCHT0 128(base)(CX*2) \
+	PREFETCHT0 192(base)(CX*2)
+
+#define VECTORQ8Y(k) \
+	VPMOVSXBD ((k)*YLEN)(R8)(AX*1), VY \
+	VPMOVSXBD ((k)*YLEN)(DX)(AX*1), WY \
+	VPSLLD  $20, VY, VY      \
+	VPABSD  WY, NEXTMY       \
+	VPSLLD  $20, NEXTMY, NEXTMY \
+	FROMCODEMY(WY, NEXTMY)   \
+	ADDRESSY(((k)*4*YLEN)(SI)(AX*4), SY, GY) \
+	MOMENTS8Y(VY, NEXTMY, k)
+
+#define PAIRQ8Y(k) \
+	VECTORQ8Y(2*(k))         \
+	VECTORQ8Y(2*(k)+1)
+
+#define FINISHQ8Y(k) \
+	PAIRQ8Y(k)               \
+	FLOATSY(((k)*8*YLEN), ROOTY, NEXTROOTY)
+
+// func fusedQ8AVX2(a *operands16, n int, c *coeffs)
+TEXT ·fusedQ8AVX2(SB), 0, $1344-24
+	NO_LOCAL_POINTERS
+	ENTER(usual)
+	LOAD_FUSEDQ8Y(operands16_p, operands16_grad)
+	WORDS_FUSEDY(1, YLEN, YLEN)
+	EACHBLOCKY(ASKQ8Y, PAIRQ8Y, NEIGHBOURSY, FINISHQ8Y)
 	LEAVE(left)

@@ -1,6 +1,6 @@
 // Storage of 16 and 8 bits in AVX-512, for vectors of 512 and of 256 bits: what the codecs and the
-// fused steps share. The file that includes this one has included zmm_amd64.h or ymm_amd64.h, and
-// step_amd64.h.
+// fused steps share. The file that includes this one has included zmm_amd64.h or ymm_amd64.h,
+// step_amd64.h and scales_amd64.h.
 
 DATA iota<>+0(SB)/8, $0x0000000100000000
 DATA iota<>+8(SB)/8, $0x0000000300000002
@@ -103,29 +103,6 @@ DATA leastV<>(SB)/4, $(32<<23)
 GLOBL leastV<>(SB), RODATA|NOPTR, $4
 DATA mostV<>(SB)/4, $(255<<23)
 GLOBL mostV<>(SB), RODATA|NOPTR, $4
-DATA poisonM<>(SB)/4, $0x7fc
-GLOBL poisonM<>(SB), RODATA|NOPTR, $4
-DATA poisonV<>(SB)/4, $2043
-GLOBL poisonV<>(SB), RODATA|NOPTR, $4
-DATA newV<>(SB)/4, $8
-GLOBL newV<>(SB), RODATA|NOPTR, $4
-
-// BASES puts those of the scales at index CX to m and v.
-#define BASES(PUT, m, v) \
-	MOVBLZX (R13)(CX*1), R11 \
-	MOVBLZX (R12)(CX*1), CX  \
-	CMPL CX, $255            \
-	LEAL -118(CX*8), CX      \
-	CMOVLEQ poisonM<>(SB), CX \
-	SHLL $20, CX             \
-	PUT  CX, m               \
-	CMPL R11, $255           \
-	LEAL -119(R11*8), R11    \
-	CMOVLEQ poisonV<>(SB), R11 \
-	CMPL R11, $-119          \
-	CMOVLEQ newV<>(SB), R11  \
-	SHLL $20, R11            \
-	PUT  R11, v
 
 // FROMCODEM makes first moments of |code|·2^20 and the sign of code. Second ones are code·2^20 and
 // their base.
@@ -219,14 +196,7 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPUNPCKHDQ V, G, G       \
 	VPMAXUD U, G, G          \
 	FOLD                     \
-	VMOVQ   X0, R11          \
-	MOVL    R11, CX          \
-	SHRL    $23, CX          \
-	SHRQ    $55, R11         \
-	MOVB    CX, (R12)        \
-	MOVB    R11, (R13)       \
-	LEAL    -118(CX*8), CX   \
-	LEAL    -119(R11*8), R11 \
+	PUTSCALES                \
 	SHLL    $20, CX          \
 	SHLL    $4, R11          \
 	NEGL    R11              \
@@ -234,30 +204,6 @@ GLOBL newV<>(SB), RODATA|NOPTR, $4
 	VPBROADCASTW R11, BASEV  \
 	NEGL    CX               \
 	VPBROADCASTD CX, MINUSL
-
-// FINITE makes the codes 1 where the scales ask for it, and moves their pointers on.
-#define FINITE(finiteM, finiteV) \
-	CMPB    (R12), $255      \
-	JNE     finiteM          \
-	ONES(DX)                 \
-finiteM:                     \
-	CMPB    (R13), $255      \
-	JNE     finiteV          \
-	ONES(R8)                 \
-finiteV:                     \
-	ADDQ    $1, R12          \
-	ADDQ    $1, R13
-
-#define ONES(codes) \
-	MOVQ $0x0101010101010101, R11 \
-	MOVQ R11, (codes)(BX*1)  \
-	MOVQ R11, 8(codes)(BX*1) \
-	MOVQ R11, 16(codes)(BX*1) \
-	MOVQ R11, 24(codes)(BX*1) \
-	MOVQ R11, 32(codes)(BX*1) \
-	MOVQ R11, 40(codes)(BX*1) \
-	MOVQ R11, 48(codes)(BX*1) \
-	MOVQ R11, 56(codes)(BX*1)
 
 // Two ways to ARRANGE within lanes of 128 bits, before order: of pairs of neighbours, and of pairs
 // of even and odd elements, which turns have put where they belong.

@@ -35,3 +35,14 @@ GLOBL ordinal<>(SB), RODATA|NOPTR, $32
 #define QUIETY(d) \
 	VPMINSD QUIET1Y, d, d    \
 	VPMINUD QUIET2Y, d, d
+
+DATA magnitude<>+0(SB)/8, $0x7fffffff7fffffff
+DATA magnitude<>+8(SB)/8, $0x7fffffff7fffffff
+DATA magnitude<>+16(SB)/8, $0x7fffffff7fffffff
+DATA magnitude<>+24(SB)/8, $0x7fffffff7fffffff
+GLOBL magnitude<>(SB), RODATA|NOPTR, $32
+DATA lower20<>+0(SB)/8, $0x000fffff000fffff
+DATA lower20<>+8(SB)/8, $0x000fffff000fffff
+DATA lower20<>+16(SB)/8, $0x000fffff000fffff
+DATA lower20<>+24(SB)/8, $0x000fffff000fffff
+GLOBL lower20<>(SB), RODATA|NOPTR, $32
