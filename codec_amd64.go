@@ -137,6 +137,10 @@ func (c *coeffs) fusedAVX2(f fusion, a *operands16, n int) bool {
 		fusedSplitQ8AVX2(a, n, c)
 	case fusedQ8:
 		fusedQ8AVX2(a, n, c)
+	case fusedGradient:
+		fusedGradientAVX2(a, n, c)
+	case fusedCopy:
+		fusedCopyAVX2(a, n, c)
 	default:
 		return false
 	}

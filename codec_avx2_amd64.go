@@ -39,7 +39,8 @@ func decodeQ8AVX2(m, v *float32, m8, v8 *int8, mScale, vScale *uint8, n int)
 //go:noescape
 func encodeQ8AVX2(m8, v8 *int8, mScale, vScale *uint8, m, v *float32, n int, next, k1 uint32)
 
-// The fused steps in AVX2. One of fusedGradient would be no faster than the codecs.
+// The fused steps in AVX2, of n elements, a multiple of block16 and not 0. They flush subnormal
+// moments.
 
 //go:noescape
 func fusedSplitAVX2(a *operands16, n int, c *coeffs)
@@ -55,3 +56,9 @@ func fusedSplitQ8AVX2(a *operands16, n int, c *coeffs)
 
 //go:noescape
 func fusedQ8AVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedGradientAVX2(a *operands16, n int, c *coeffs)
+
+//go:noescape
+func fusedCopyAVX2(a *operands16, n int, c *coeffs)

@@ -324,6 +324,68 @@ TEXT ·fusedMomentsAVX2(SB), NOSPLIT, $704-24
 	EACHTURN(ONEMOMENTSY, QUOTIENTSY, TWO32Y)
 	LEAVE(left)
 
+// MOMENTSGY makes float32 moments with a bfloat16 gradient.
+#define MOMENTSGY(o, r, m) \
+	VMULP   SY, GY, GY       \
+	SECONDMOMENTY(ADDRESSY, AT(R8, o), VY) \
+	STOREY(VY, AT(R8, o))    \
+	VSQRTP  VY, r            \
+	FIRSTMOMENTY(ADDRESSY, AT(DX, o), m) \
+	STOREY(m, AT(DX, o))
+
+#define ONEGRADIENTY(o) \
+	ASK16(SI)                \
+	ASK32(R8)                \
+	ASK32(DX)                \
+	ASK32(DI)                \
+	FIRSTHALF(SI, o, GY)     \
+	MOMENTSGY((2*(o)), ROOTY, MY) \
+	SECONDHALF(SI, o, GY)    \
+	MOMENTSGY((2*(o)+SIZE*YLEN), NEXTROOTY, NEXTMY)
+
+// func fusedGradientAVX2(a *operands16, n int, c *coeffs)
+TEXT ·fusedGradientAVX2(SB), NOSPLIT, $704-24
+	ENTER(usual)
+	LOAD_FUSEDY(704, operands16_p, operands16_grad16, operands16_m, operands16_v)
+	EACHTURN(ONEGRADIENTY, QUOTIENTSY, TWO32Y)
+	LEAVE(left)
+
+// The copy of the parameters is rounded to nearest, ties to even.
+//
+//	copy = (p + 0x7fff + (p>>16 & 1)) >> 16
+#define NEARESTY(d, t) \
+	QUIETY(d)                \
+	VPSRLD  $16, d, t        \
+	VPAND   ONEY, t, t       \
+	VPADDD  BELOWY, d, d     \
+	VPADDD  t, d, d
+#define ONEY   576(R14) // 1
+#define BELOWY 608(R14) // 0x7fff
+
+#define ONECOPYY(o) \
+	ASK16(R9)                \
+	ONEGRADIENTY(o)
+
+#define TWOCOPYY \
+	PARAMETERY(ADDRESSY, AT(DI, 0), RY, VY) \
+	STOREY(VY, AT(DI, 0))    \
+	PARAMETERY(ADDRESSY, AT(DI, SIZE*YLEN), NEXTRY, NEXTVY) \
+	STOREY(NEXTVY, AT(DI, SIZE*YLEN)) \
+	NEARESTY(VY, TY)         \
+	NEARESTY(NEXTVY, NEXTTY) \
+	PACKY(NEXTVY, VY)        \
+	VMOVUPS VY, (R9)(BX*2)
+
+// func fusedCopyAVX2(a *operands16, n int, c *coeffs)
+TEXT ·fusedCopyAVX2(SB), NOSPLIT, $704-24
+	ENTER(usual)
+	LOAD_FUSEDY(704, operands16_p, operands16_grad16, operands16_m, operands16_v)
+	MOVQ operands16_hi(CX), R9
+	CONSTANT(1, ONEY)
+	CONSTANT(0x7fff, BELOWY)
+	EACHTURN(ONECOPYY, QUOTIENTSY, TWOCOPYY)
+	LEAVE(left)
+
 // Moments of 8 bits, as in fused_amd64.h: they go through float32 on the stack, and a turn makes a
 // block, pair by pair.
 //
@@ -429,7 +491,7 @@ DATA most<>+0(SB)/8, $(255<<55|255<<23)
 DATA most<>+8(SB)/8, $(255<<55|255<<23)
 GLOBL most<>(SB), RODATA|NOPTR, $16
 
-// CODESY makes the bits from which the codes of the vector at k are taken, and moves PLACEY by step:
+// CODESY makes the bits of which the codes of the vector at k are taken, and moves PLACEY by step:
 //
 //	b = bits(|m| + L) + word mod 2^20
 //	c = bits(v) + word>>12
@@ -507,8 +569,8 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $32
 	VPAND   SIGNY, code, code \
 	VPOR    code, m, m
 
-// MOMENTS8Y makes the k-th moments of the next block, with the gradient in GY, of code·2^20 in v and
-// the old moment in m.
+// MOMENTS8Y makes the k-th moments of the next block, with the gradient in GY, of code·2^20 in v
+// and the old moment in m.
 #define MOMENTS8Y(v, m, k) \
 	VPADDD  OLDBASEVY, v, v  \
 	SECONDMOMENTY(MULY, v, v) \

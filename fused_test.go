@@ -242,7 +242,6 @@ func TestFusedEqualGeneric(t *testing.T) {
 					}
 				}
 				has := Kernel() != "rvv" && Kernel() != selection.Generic &&
-					(Kernel() != "avx2" || f.fusion < fusedGradient) &&
 					(Kernel() != "neon" || f.fusion != fusedCopy)
 				require.True(t, fused || !has, "no fused step")
 			})
