@@ -26,13 +26,6 @@ DATA wordMul2<>+0(SB)/4, $const_wordMul2
 GLOBL wordMul2<>(SB), RODATA|NOPTR, $4
 DATA wordStep<>+0(SB)/4, $const_wordStep
 GLOBL wordStep<>(SB), RODATA|NOPTR, $4
-// Where the bytes of four packed vectors belong: packs work on each half of a vector.
-DATA unpacked<>+0(SB)/8, $0x0000000400000000
-DATA unpacked<>+8(SB)/8, $0x0000000500000001
-DATA unpacked<>+16(SB)/8, $0x0000000600000002
-DATA unpacked<>+24(SB)/8, $0x0000000700000003
-GLOBL unpacked<>(SB), RODATA|NOPTR, $32
-
 // CONSTANTY puts a number into all lanes of a vector.
 #define CONSTANTY(value, x, y) \
 	MOVL $value, R11         \

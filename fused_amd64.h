@@ -82,8 +82,8 @@ loop:                        \
 	DECODE(DX, o, m)         \
 	FIRSTMOMENT(LOADMUL, m, m)
 
-// MOMENTS16 makes the moments and the words of a turn, in turns: GRADIENT, DECODE and near are those
-// of its first vector.
+// MOMENTS16 makes the moments and the words of a turn, in turns: GRADIENT, DECODE and near are
+// those of its first vector.
 #define MOMENTS16(o, GRADIENT, DECODE, VPADD, near, NEXTGRADIENT, NEXTDECODE) \
 	GRADIENT(o)              \
 	WORD1(W)                 \
@@ -319,14 +319,14 @@ GLOBL one<>(SB), RODATA|NOPTR, $4
 	ANDQ $~63, R14           \
 	XORL AX, AX
 
-#define EACHBLOCK(PAIR8, ARRANGE, order, FINISH) \
+#define EACHBLOCK(PAIR, ARRANGE, order, FINISH) \
 	XORL CX, CX              \
 	BASES                    \
 	MOVL CX, OLDBASEM        \
 	MOVL R11, OLDBASEV       \
 	MOVQ ·ahead(SB), CX      \
 	INDEX32                  \
-	PAIRS(PAIR8)             \
+	PAIRS(PAIR)              \
 	PCALIGN $64              \
 loop:                        \
 	SCALES                   \

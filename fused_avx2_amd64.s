@@ -416,14 +416,14 @@ TEXT ·fusedCopyAVX2(SB), NOSPLIT, $704-24
 	MOVQ operands16_vScale(CX), R13 \
 	XORL AX, AX
 
-#define PAIRSY(PAIR8) PAIR8(0) PAIR8(1) PAIR8(2) PAIR8(3)
+#define PAIRSY(PAIR) PAIR(0) PAIR(1) PAIR(2) PAIR(3)
 
-#define EACHBLOCKY(ASK, PAIR8, ARRANGE, FINISH) \
+#define EACHBLOCKY(ASK, PAIR, ARRANGE, FINISH) \
 	XORL CX, CX              \
 	BASES                    \
 	PUT(CX, OLDBASEMY)       \
 	PUT(R11, OLDBASEVY)      \
-	PAIRSY(PAIR8)            \
+	PAIRSY(PAIR)             \
 	PCALIGN $64              \
 loop:                        \
 	SCALESY                  \
@@ -510,11 +510,11 @@ GLOBL most<>(SB), RODATA|NOPTR, $16
 	VPADDD  WY, b, b         \
 	VPADDD  VAT(k), TY, c
 
-// PAIRY makes words of the codes at k and k+1, in turns. An m whose upper half is zero is zero, as
-// subnormals are flushed: VPSIGNW may take the sign of that half.
+// TWOCODESY makes words of the codes at k and k+1, in turns. An m whose upper half is zero is zero,
+// as subnormals are flushed: VPSIGNW may take the sign of that half.
 //
 //	m = ±((b - bits(L)) >> 20)    v = (c + BASEV) >> 20
-#define PAIRY(k, m, v) \
+#define TWOCODESY(k, m, v) \
 	CODESY(k, NEARY, VY, NEXTVY, GY) \
 	CODESY(k+1, FARY, m, v, UY) \
 	UPPERSY(m, VY)           \
@@ -530,10 +530,10 @@ GLOBL most<>(SB), RODATA|NOPTR, $16
 // codes: RY and MY are not theirs. Packing clamps the second moments.
 #define GROUPY(ARRANGE, READY, FINISH, k) \
 	READY(2*k)               \
-	PAIRY(4*k, RY, MY)       \
+	TWOCODESY(4*k, RY, MY)   \
 	FINISH(2*k)              \
 	READY(2*k+1)             \
-	PAIRY(4*k+2, NEXTRY, NEXTMY) \
+	TWOCODESY(4*k+2, NEXTRY, NEXTMY) \
 	VPACKSSWB NEXTRY, RY, RY \
 	VPACKSSWB NEXTMY, MY, MY \
 	ARRANGE(RY)              \
@@ -546,7 +546,7 @@ GLOBL most<>(SB), RODATA|NOPTR, $16
 #define EVENODDY(d) VPERMQ $0xd8, d, d
 #define NEIGHBOURSY(d) \
 	VPSHUFB neighbours<>(SB), d, d \
-	VMOVUPS lanes<>(SB), TY  \
+	VMOVUPS unpacked<>(SB), TY \
 	VPERMD  d, TY, d
 
 DATA neighbours<>+0(SB)/8, $0x0705030106040200
@@ -554,11 +554,6 @@ DATA neighbours<>+8(SB)/8, $0x0f0d0b090e0c0a08
 DATA neighbours<>+16(SB)/8, $0x0705030106040200
 DATA neighbours<>+24(SB)/8, $0x0f0d0b090e0c0a08
 GLOBL neighbours<>(SB), RODATA|NOPTR, $32
-DATA lanes<>+0(SB)/8, $0x0000000400000000
-DATA lanes<>+8(SB)/8, $0x0000000500000001
-DATA lanes<>+16(SB)/8, $0x0000000600000002
-DATA lanes<>+24(SB)/8, $0x0000000700000003
-GLOBL lanes<>(SB), RODATA|NOPTR, $32
 
 // FROMCODEMY makes first moments of |code|·2^20 and the sign of code, which it uses up.
 //

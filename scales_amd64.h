@@ -7,7 +7,8 @@ GLOBL poisonV<>(SB), RODATA|NOPTR, $4
 DATA newV<>(SB)/4, $8
 GLOBL newV<>(SB), RODATA|NOPTR, $4
 
-// BASES leaves those of the first and of the second moments in CX and R11, of the scales at index CX.
+// BASES leaves those of the first and of the second moments in CX and R11: of the scales at index
+// CX.
 #define BASES \
 	MOVBLZX (R13)(CX*1), R11 \
 	MOVBLZX (R12)(CX*1), CX  \

@@ -27,9 +27,9 @@ GLOBL iota<>(SB), RODATA|NOPTR, $64
 	CONSTANT(0xffc00000, QUIET2)
 
 // LOWERS and UPPERS are masks of the bytes of lower and of upper halves of dwords. RAISE moves the
-// lower halves of from into the upper ones of d, LOWER the upper ones into the lower ones. The other
-// halves of d stay, or are zeros. This takes one instruction where shifting and merging take two,
-// and not the one port of Intel's that shifts 512 bits.
+// lower halves of from into the upper ones of d, LOWER the upper ones into the lower ones. The
+// other halves of d stay, or are zeros. This takes one instruction where shifting and merging take
+// two, and not the one port of Intel's that shifts 512 bits.
 #define LOWERS K4
 #define UPPERS K5
 #define MASKS \
@@ -138,11 +138,11 @@ GLOBL mostV<>(SB), RODATA|NOPTR, $4
 	VPADDD  W, b, b          \
 	VPADDD  VAT(k), T, c
 
-// PAIR makes words of the codes at k and k+1, in turns: those of the first moments are negative
+// TWOCODES makes words of the codes at k and k+1, in turns: those of the first moments are negative
 // where the moments are, those of the second ones are yet to be clamped.
 //
 //	m = ±(b >> 20)    v = (c + BASEV) >> 20
-#define PAIR(k, m, v) \
+#define TWOCODES(k, m, v) \
 	CODES(k, NEAR, V, NEXTV, G) \
 	CODES(k+1, FAR, m, v, U) \
 	LOWER(V, m)              \
@@ -156,14 +156,14 @@ GLOBL mostV<>(SB), RODATA|NOPTR, $4
 	VPSUBW  m, T, K1, m
 
 // GROUP encodes the four vectors from 4k on. READY and FINISH are what a fused step does for a pair
-// before and behind its codes, or NONE: R, M, BASEM, BASEV and MINUSL are not theirs. Packing clamps
-// the second moments; ARRANGE and order are what it leaves to do.
+// before and behind its codes, or NONE: R, M, BASEM, BASEV and MINUSL are not theirs. Packing
+// clamps the second moments; ARRANGE and order are what it leaves to do.
 #define GROUP(ARRANGE, order, READY, FINISH, k) \
 	READY(2*k)               \
-	PAIR(4*k, R, M)          \
+	TWOCODES(4*k, R, M)      \
 	FINISH(2*k)              \
 	READY(2*k+1)             \
-	PAIR(4*k+2, NEXTR, NEXTM) \
+	TWOCODES(4*k+2, NEXTR, NEXTM) \
 	VPACKSSWB NEXTR, R, R    \
 	VPACKSSWB NEXTM, M, M    \
 	ARRANGE(R)               \

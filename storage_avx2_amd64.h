@@ -46,3 +46,10 @@ DATA lower20<>+8(SB)/8, $0x000fffff000fffff
 DATA lower20<>+16(SB)/8, $0x000fffff000fffff
 DATA lower20<>+24(SB)/8, $0x000fffff000fffff
 GLOBL lower20<>(SB), RODATA|NOPTR, $32
+
+// Where the bytes of four packed vectors belong: packs work on each half of a vector.
+DATA unpacked<>+0(SB)/8, $0x0000000400000000
+DATA unpacked<>+8(SB)/8, $0x0000000500000001
+DATA unpacked<>+16(SB)/8, $0x0000000600000002
+DATA unpacked<>+24(SB)/8, $0x0000000700000003
+GLOBL unpacked<>(SB), RODATA|NOPTR, $32
