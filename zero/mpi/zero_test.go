@@ -22,9 +22,14 @@ const (
 
 var options = adam.Options{MaxNorm: 1, Workers: 1}
 
-// model returns tensors of both types, of one to nine tiles.
+// model returns tensors of all types, of one to nine tiles.
 func model() []adam.Group {
-	groups := []adam.Group{{Config: adam.DefaultW()}, {Config: adam.Default()}}
+	groups := []adam.Group{
+		{Config: adam.DefaultW()}, {Config: adam.Default()},
+		{Config: adam.DefaultW(), Storage: adam.Storage{Moments: adam.BF16Moments}},
+		{Config: adam.DefaultW(), Storage: adam.Storage{Moments: adam.Q8Moments,
+			Master: adam.NoMaster}},
+	}
 	for i, n := range []int{20_000, adam.Tile, 5, 70_001} {
 		g := &groups[i%2]
 		g.Params = append(g.Params, adam.Param{Name: fmt.Sprint("single", i),
@@ -34,6 +39,9 @@ func model() []adam.Group {
 		g := &groups[i%2]
 		g.Params64 = append(g.Params64, adam.Param64{Name: fmt.Sprint("double", i),
 			Value: make([]float64, n), Grad: make([]float64, n)})
+		h := &groups[2+i]
+		h.Params16 = append(h.Params16, adam.Param16{Name: fmt.Sprint("half", i),
+			BF16: make([]adam.BF16, n), Grad: make([]float32, n)})
 	}
 	return groups
 }
@@ -52,6 +60,11 @@ func backward(groups []adam.Group, step, leaf int) {
 				p.Grad[i] += rng.NormFloat64()
 			}
 		}
+		for _, p := range g.Params16 {
+			for i := range p.Grad {
+				p.Grad[i] += float32(rng.NormFloat64())
+			}
+		}
 	}
 }
 
@@ -67,6 +80,11 @@ func bits(groups []adam.Group, stats adam.Stats) string {
 		for _, p := range g.Params64 {
 			for _, x := range p.Value {
 				fmt.Fprintf(h, "%x ", math.Float64bits(x))
+			}
+		}
+		for _, p := range g.Params16 {
+			for _, x := range p.BF16 {
+				fmt.Fprintf(h, "%x ", uint16(x))
 			}
 		}
 	}
@@ -112,7 +130,7 @@ func trains(w *World) error {
 	return nil
 }
 
-// Any number of ranks ends with the bits of one process without ranks, float32 and float64.
+// Any number of ranks ends with the bits of one process without ranks, of all types.
 func TestSameBits(t *testing.T) {
 	groups := model()
 	opt, err := adam.New(options, groups...)
@@ -146,6 +164,9 @@ func tree(groups []adam.Group, step, from, to int) {
 			for _, p := range g.Params64 {
 				clear(p.Grad)
 			}
+			for _, p := range g.Params16 {
+				clear(p.Grad)
+			}
 		}
 		backward(groups, step, from)
 		return
@@ -159,6 +180,9 @@ func tree(groups []adam.Group, step, from, to int) {
 		for i, p := range groups[g].Params64 {
 			copy(half[g].Params64[i].Grad, p.Grad)
 		}
+		for i, p := range groups[g].Params16 {
+			copy(half[g].Params16[i].Grad, p.Grad)
+		}
 	}
 	tree(groups, step, (from+to)/2, to)
 	for g := range groups {
@@ -169,6 +193,11 @@ func tree(groups []adam.Group, step, from, to int) {
 		}
 		for i, p := range groups[g].Params64 {
 			for j, x := range half[g].Params64[i].Grad {
+				p.Grad[j] += x
+			}
+		}
+		for i, p := range groups[g].Params16 {
+			for j, x := range half[g].Params16[i].Grad {
 				p.Grad[j] += x
 			}
 		}
