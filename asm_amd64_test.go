@@ -68,6 +68,8 @@ func TestGates(t *testing.T) {
 	wide := regexp.MustCompile(`\b(Z\d+|K\d)\b`)
 	short := regexp.MustCompile(`\b[XY]\d+\b`)
 	evex := regexp.MustCompile(`\bK\d\b|\b[XY](1[6-9]|2\d|3[01])\b`) // on short ones only AVX512VL
+	// AVX2 broadcasts from vectors and memory, not from general registers.
+	general := regexp.MustCompile(`^([A-D]X|[SD]I|R\d+),`)
 	all := []string{"avx512", "avx512vl", "avx2"}
 	users := map[string][]string{"addAVX": all, "add64AVX": all} // the kernels of a function
 	for _, f := range []string{"step", "stepRuns", "step64", "sumSquares", "clamp", "average",
@@ -120,7 +122,8 @@ func TestGates(t *testing.T) {
 			}
 			assert.NotEqual(t, "-", flag, "%s: no such form: %s", f.name, s)
 			assert.True(t, gate(flag), "%s: the gate lacks %s, which %q needs", f.name, flag, s)
-			vl := short.MatchString(operands) && evex.MatchString(operands)
+			vl := short.MatchString(operands) && (evex.MatchString(operands) ||
+				strings.HasPrefix(op, "VPBROADCAST") && general.MatchString(operands))
 			assert.True(t, gate("avx512vl") || !vl,
 				"%s: the gate lacks avx512vl, which %q needs", f.name, s)
 			if flag != "" {

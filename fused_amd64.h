@@ -3,7 +3,7 @@
 // elements and one the odd ones: that takes the fewest instructions. Otherwise one follows the
 // other. The limit in cache is the number of vector instructions.
 //
-//	DI p or hi   R9 lo   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
+//	DI p or hi   R9 lo or copy   SI grad   DX m   R8 v   R12, R13 scales   R10 n   AX c
 //	BX index of the elements at hand   CX prefetch   R11 scratch
 
 #define LOAD_FUSED(p, grad, m, v) \
@@ -27,32 +27,11 @@
 	CONSTANT(0xffff0000, HIGH) \
 	MASKS
 
-// EACHTURN is the schedule. ONE makes the moments of a turn up to the square root, at an offset in
-// bytes of the streams of 16 bits, BETWEEN the quotients, and TWO the parameters. Between these two
-// ONE is done for the elements of the next turn.
-#define EACHTURN(ONE, BETWEEN, TWO) \
-	MOVQ ·ahead(SB), CX      \
-	ONE(0)                   \
-	SUBQ $(2*LANES), R10     \
-	PCALIGN $64              \
-loop:                        \
-	BETWEEN                  \
-	ONE(4*LANES)             \
-	TWO                      \
-	ADDQ $(2*LANES), BX      \
-	ADDQ $(4*LANES), CX      \
-	CMPQ BX, R10             \
-	JLT  loop                \
-	BETWEEN                  \
-	TWO
-
 #define QUOTIENTS \
 	QUOTIENT(ROOT, M, R)     \
 	QUOTIENT(NEXTROOT, NEXTM, NEXTR)
 
-// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many bytes ahead: those of 32 bits at
-// R11, which INDEX32 sets.
-#define ASK16(base) PREFETCHT0 (base)(CX*1)
+// ASK32 asks for streams of 32 bits as many bytes ahead: at R11, which INDEX32 sets.
 #define ASK32(base) ASKAT(base, 0, R11)
 #define INDEX32     LEAQ (CX)(BX*2), R11
 
@@ -330,20 +309,10 @@ GLOBL one<>(SB), RODATA|NOPTR, $4
 	PCALIGN $64              \
 loop:                        \
 	SCALES                   \
-	LEAQ 64(BX), AX          \
-	CMPQ AX, R10             \
-	CMOVQEQ BX, AX           \
-	MOVQ AX, CX              \
-	SUBQ BX, CX              \
-	SHRQ $6, CX              \
-	BASES                    \
+	NEXTBLOCK                \
 	MOVL CX, OLDBASEM        \
 	MOVL R11, OLDBASEV       \
-	MOVQ ·ahead(SB), CX      \
-	ADDQ BX, CX              \
-	PREFETCHT0 (DX)(CX*1)    \
-	PREFETCHT0 (R8)(CX*1)    \
-	ADDQ BX, CX              \
+	ASKCODES                 \
 	INDEX32                  \
 	GROUPS(ARRANGE, order, READYQ8, FINISH) \
 	FINITE(finiteM, finiteV) \

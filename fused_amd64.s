@@ -5,7 +5,7 @@
 #include "float32_amd64.h"
 #include "zmm_amd64.h"
 #include "step_amd64.h"
-#include "scales_amd64.h"
+#include "schedule_amd64.h"
 #include "storage_amd64.h"
 #include "fused_amd64.h"
 

@@ -6,14 +6,14 @@
 #include "float32_amd64.h"
 #include "ymm_amd64.h"
 #include "step_amd64.h"
-#include "scales_amd64.h"
+#include "schedule_amd64.h"
 #include "storage_avx2_amd64.h"
 
 // The fused steps in AVX2, built as those of AVX-512 (fused_amd64.h): two vectors a turn, of the
 // even and the odd elements where no stream is of float32. They flush subnormal moments: where c
 // keeps them, c.fusedAVX2 makes no step.
 //
-//	DI p or hi   R9 lo   SI grad   DX m   R8 v   R10 n
+//	DI p or hi   R9 lo or copy   SI grad   DX m   R8 v   R10 n
 //	BX index of the elements at hand   CX prefetch   R11 scratch
 //
 // The scalars and constants lie on the stack at R14, in all lanes, as operands of instructions.
@@ -118,29 +118,11 @@
 	VPADDD  TY, PLACEY, PLACEY \
 	SPREAD(operands16_k1(CX), KEYY)
 
-// EACHTURN is the schedule, as in fused_amd64.h.
-#define EACHTURN(ONE, BETWEEN, TWO) \
-	MOVQ ·ahead(SB), CX      \
-	ONE(0)                   \
-	SUBQ $(2*YLEN), R10      \
-	PCALIGN $64              \
-loop:                        \
-	BETWEEN                  \
-	ONE(4*YLEN)              \
-	TWO                      \
-	ADDQ $(2*YLEN), BX       \
-	ADDQ $(4*YLEN), CX       \
-	CMPQ BX, R10             \
-	JLT  loop                \
-	BETWEEN                  \
-	TWO
-
 #define QUOTIENTSY \
 	QUOTIENTY(ROOTY, MY, RY) \
 	QUOTIENTY(NEXTROOTY, NEXTMY, NEXTRY)
 
-// ASK16 and ASK32 ask for streams of 16 and of 32 bits, as many elements ahead.
-#define ASK16(base) PREFETCHT0 (base)(CX*1)
+// ASK32 asks for streams of 32 bits as many elements ahead.
 #define ASK32(base) PREFETCHT0 (base)(CX*2)
 
 // The bfloat16 at BX and o: the even and the odd ones, or the first and the second YLEN.
@@ -427,20 +409,10 @@ TEXT ·fusedCopyAVX2(SB), NOSPLIT, $704-24
 	PCALIGN $64              \
 loop:                        \
 	SCALESY                  \
-	LEAQ 64(BX), AX          \
-	CMPQ AX, R10             \
-	CMOVQEQ BX, AX           \
-	MOVQ AX, CX              \
-	SUBQ BX, CX              \
-	SHRQ $6, CX              \
-	BASES                    \
+	NEXTBLOCK                \
 	PUT(CX, OLDBASEMY)       \
 	PUT(R11, OLDBASEVY)      \
-	MOVQ ·ahead(SB), CX      \
-	ADDQ BX, CX              \
-	PREFETCHT0 (DX)(CX*1)    \
-	PREFETCHT0 (R8)(CX*1)    \
-	ADDQ BX, CX              \
+	ASKCODES                 \
 	ASK                      \
 	GROUPY(ARRANGE, READYQ8Y, FINISH, 0) \
 	GROUPY(ARRANGE, READYQ8Y, FINISH, 1) \
