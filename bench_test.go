@@ -61,12 +61,15 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 	for _, name := range Kernels() {
-		bench(b, "ceiling=arithmetic/kernel="+name, func(b *testing.B, p, g []float32, s *State) {
-			b.ResetTimer()
-			for range b.N {
-				roofline.Arithmetic(name, len(p))
-			}
-		})
+		for _, order := range roofline.Orders {
+			bench(b, fmt.Sprint("ceiling=arithmetic/kernel=", name, order),
+				func(b *testing.B, p, g []float32, s *State) {
+					b.ResetTimer()
+					for range b.N {
+						roofline.Arithmetic(name, order, len(p))
+					}
+				})
+		}
 	}
 }
 
@@ -103,13 +106,15 @@ func BenchmarkStep64(b *testing.B) {
 			})
 	}
 	for _, name := range Kernels() {
-		bench64(b, "ceiling=arithmetic/kernel="+name,
-			func(b *testing.B, p, g []float64, s *State64) {
-				b.ResetTimer()
-				for range b.N {
-					roofline.Arithmetic64(name, len(p))
-				}
-			})
+		for _, order := range roofline.Orders {
+			bench64(b, fmt.Sprint("ceiling=arithmetic/kernel=", name, order),
+				func(b *testing.B, p, g []float64, s *State64) {
+					b.ResetTimer()
+					for range b.N {
+						roofline.Arithmetic64(name, order, len(p))
+					}
+				})
+		}
 	}
 }
 

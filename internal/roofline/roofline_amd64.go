@@ -25,26 +25,26 @@ func (w Way) move(list *Stream, count, n int) {
 	}
 }
 
-func arithmetic(kernel string, n int) bool {
+func arithmetic(kernel string, pairs bool, n int) bool {
 	switch widths[kernel] {
 	case 512:
-		arithmeticAVX512(n)
+		arithmeticAVX512(n, pairs)
 	case 256:
-		arithmeticAVX2(n)
+		arithmeticAVX2(n, pairs)
 	default:
-		arithmeticScalar(n)
+		arithmeticScalar(n, pairs)
 	}
 	return true
 }
 
-func arithmetic64(kernel string, n int) bool {
+func arithmetic64(kernel string, pairs bool, n int) bool {
 	switch widths[kernel] {
 	case 512:
-		arithmetic64AVX512(n)
+		arithmetic64AVX512(n, pairs)
 	case 256:
-		arithmetic64AVX2(n)
+		arithmetic64AVX2(n, pairs)
 	default:
-		arithmetic64Scalar(n)
+		arithmetic64Scalar(n, pairs)
 	}
 	return true
 }
@@ -61,13 +61,13 @@ func moveAVX512(list *Stream, count, n, l1, l2 int)
 //go:noescape
 func moveAVX2(list *Stream, count, n, l1, l2 int)
 
-func arithmeticAVX512(n int)
-func arithmeticAVX2(n int)
+func arithmeticAVX512(n int, pairs bool)
+func arithmeticAVX2(n int, pairs bool)
 
 // arithmeticScalar is in assembly because Go's compiler lets each root wait for the register that
 // it writes, which makes this loop slower than a step.
-func arithmeticScalar(n int)
+func arithmeticScalar(n int, pairs bool)
 
-func arithmetic64AVX512(n int)
-func arithmetic64AVX2(n int)
-func arithmetic64Scalar(n int)
+func arithmetic64AVX512(n int, pairs bool)
+func arithmetic64AVX2(n int, pairs bool)
+func arithmetic64Scalar(n int, pairs bool)

@@ -64,6 +64,72 @@ loop: \
 	VZEROUPPER \
 	RET
 
+// Values as they occur in training, of v and m. The loops take the root of v and divide it by m.
+#define V32 $0x35a5ac47         // 1.2344e-6
+#define M32 $0x3aa1d0e4         // 1.2346e-3
+#define V64 $0x3eb4b5b527406b12
+#define M64 $0x3f543a49a7e9be75
+
+#define VALUES(MOV, V, M) \
+	MOV  V, AX               \
+	MOV  M, BX               \
+	MOVQ AX, X0              \
+	MOVQ BX, X1
+
+// ROOTS makes roots and divisions, those of one vector a turn or of a pair; of an odd number of
+// vectors it makes one more in pairs. V and M get the VALUES in all lanes.
+#define ROOTS(BROADCAST, SQRT, DIV, V, M, A, B, C, D, lanes) \
+	BROADCAST X0, V          \
+	BROADCAST X1, M          \
+	MOVQ    n+0(FP), R10     \
+	CMPB    pairs+8(FP), $0  \
+	JNE     pairs            \
+	PCALIGN $64              \
+loop:                        \
+	SQRT    V, A             \
+	DIV     M, V, B          \
+	SUBQ    $lanes, R10      \
+	JGT     loop             \
+	VZEROUPPER               \
+	RET                      \
+pairs:                       \
+	SQRT    V, A             \
+	SQRT    V, B             \
+	DIV     M, V, C          \
+	DIV     M, V, D          \
+	SUBQ    $(2*lanes), R10  \
+	JGT     pairs            \
+	VZEROUPPER               \
+	RET
+
+// SCALAR is ROOTS of single elements. Each root and quotient is written to a register that a move
+// has just filled, and so waits for none before it.
+#define SCALAR(SQRT, DIV) \
+	MOVQ   n+0(FP), R10      \
+	CMPB   pairs+8(FP), $0   \
+	JNE    pairs             \
+	PCALIGN $64              \
+loop:                        \
+	MOVAPS X0, X2            \
+	SQRT   X2, X2            \
+	MOVAPS X0, X3            \
+	DIV    X1, X3            \
+	SUBQ   $1, R10           \
+	JGT    loop              \
+	RET                      \
+pairs:                       \
+	MOVAPS X0, X2            \
+	SQRT   X2, X2            \
+	MOVAPS X0, X3            \
+	SQRT   X3, X3            \
+	MOVAPS X0, X4            \
+	DIV    X1, X4            \
+	MOVAPS X0, X5            \
+	DIV    X1, X5            \
+	SUBQ   $2, R10           \
+	JGT    pairs             \
+	RET
+
 // func trafficAVX512(p, grad, m, v *float32, n, l1, l2 int)
 TEXT ·trafficAVX512(SB), NOSPLIT, $0-56
 	LOAD_ARGS
@@ -90,107 +156,32 @@ one:
 two:
 	TRAFFIC(loop2, AHEAD2, XOR256)
 
-// Values as they occur in training, of v and m. The loops take the root of v and divide it by m.
-#define V32 $0x35a5ac47         // 1.2344e-6
-#define M32 $0x3aa1d0e4         // 1.2346e-3
-#define V64 $0x3eb4b5b527406b12
-#define M64 $0x3f543a49a7e9be75
+// func arithmeticAVX512(n int, pairs bool)
+TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-9
+	VALUES(MOVL, V32, M32)
+	ROOTS(VBROADCASTSS, VSQRTPS, VDIVPS, Z0, Z1, Z2, Z3, Z4, Z5, 16)
 
-// func arithmeticAVX512(n int)
-TEXT ·arithmeticAVX512(SB), NOSPLIT, $0-8
-	MOVL    V32, AX
-	MOVL    M32, BX
-	MOVQ    n+0(FP), R10
-	VPBROADCASTD AX, Z0
-	VPBROADCASTD BX, Z1
-	PCALIGN $64
-loop:
-	VSQRTPS Z0, Z2
-	VDIVPS  Z1, Z0, Z3
-	SUBQ    $16, R10
-	JGT     loop
-	VZEROUPPER
-	RET
+// func arithmeticAVX2(n int, pairs bool)
+TEXT ·arithmeticAVX2(SB), NOSPLIT, $0-9
+	VALUES(MOVL, V32, M32)
+	ROOTS(VBROADCASTSS, VSQRTPS, VDIVPS, Y0, Y1, Y2, Y3, Y4, Y5, 8)
 
-// func arithmeticAVX2(n int)
-TEXT ·arithmeticAVX2(SB), NOSPLIT, $0-8
-	MOVL    V32, AX
-	MOVL    M32, BX
-	MOVQ    n+0(FP), R10
-	MOVQ    AX, X0
-	MOVQ    BX, X1
-	VPBROADCASTD X0, Y0
-	VPBROADCASTD X1, Y1
-	PCALIGN $64
-loop:
-	VSQRTPS Y0, Y2
-	VDIVPS  Y1, Y0, Y3
-	VSQRTPS Y0, Y4
-	VDIVPS  Y1, Y0, Y5
-	SUBQ    $16, R10
-	JGT     loop
-	VZEROUPPER
-	RET
+// func arithmetic64AVX512(n int, pairs bool)
+TEXT ·arithmetic64AVX512(SB), NOSPLIT, $0-9
+	VALUES(MOVQ, V64, M64)
+	ROOTS(VBROADCASTSD, VSQRTPD, VDIVPD, Z0, Z1, Z2, Z3, Z4, Z5, 8)
 
-// func arithmetic64AVX512(n int)
-TEXT ·arithmetic64AVX512(SB), NOSPLIT, $0-8
-	MOVQ    V64, AX
-	MOVQ    M64, BX
-	MOVQ    n+0(FP), R10
-	VPBROADCASTQ AX, Z0
-	VPBROADCASTQ BX, Z1
-	PCALIGN $64
-loop:
-	VSQRTPD Z0, Z2
-	VDIVPD  Z1, Z0, Z3
-	SUBQ    $8, R10
-	JGT     loop
-	VZEROUPPER
-	RET
+// func arithmetic64AVX2(n int, pairs bool)
+TEXT ·arithmetic64AVX2(SB), NOSPLIT, $0-9
+	VALUES(MOVQ, V64, M64)
+	ROOTS(VBROADCASTSD, VSQRTPD, VDIVPD, Y0, Y1, Y2, Y3, Y4, Y5, 4)
 
-// func arithmetic64AVX2(n int)
-TEXT ·arithmetic64AVX2(SB), NOSPLIT, $0-8
-	MOVQ    V64, AX
-	MOVQ    M64, BX
-	MOVQ    n+0(FP), R10
-	MOVQ    AX, X0
-	MOVQ    BX, X1
-	VPBROADCASTQ X0, Y0
-	VPBROADCASTQ X1, Y1
-	PCALIGN $64
-loop:
-	// Root after root: on Zen 4 3 % faster than in turns, which roots of float32 like better.
-	VSQRTPD Y0, Y2
-	VSQRTPD Y0, Y4
-	VDIVPD  Y1, Y0, Y3
-	VDIVPD  Y1, Y0, Y5
-	SUBQ    $8, R10
-	JGT     loop
-	VZEROUPPER
-	RET
+// func arithmeticScalar(n int, pairs bool)
+TEXT ·arithmeticScalar(SB), NOSPLIT, $0-9
+	VALUES(MOVL, V32, M32)
+	SCALAR(SQRTSS, DIVSS)
 
-// SCALAR is one element a turn. Each root and quotient is written to a register that a move has
-// just filled, and so waits for none before it.
-#define SCALAR(MOV, V, M, SQRT, DIV) \
-	MOV    V, AX             \
-	MOV    M, BX             \
-	MOVQ   n+0(FP), R10      \
-	MOVQ   AX, X0            \
-	MOVQ   BX, X1            \
-	PCALIGN $64              \
-loop:                        \
-	MOVAPS X0, X2            \
-	SQRT   X2, X2            \
-	MOVAPS X0, X3            \
-	DIV    X1, X3            \
-	SUBQ   $1, R10           \
-	JGT    loop              \
-	RET
-
-// func arithmeticScalar(n int)
-TEXT ·arithmeticScalar(SB), NOSPLIT, $0-8
-	SCALAR(MOVL, V32, M32, SQRTSS, DIVSS)
-
-// func arithmetic64Scalar(n int)
-TEXT ·arithmetic64Scalar(SB), NOSPLIT, $0-8
-	SCALAR(MOVQ, V64, M64, SQRTSD, DIVSD)
+// func arithmetic64Scalar(n int, pairs bool)
+TEXT ·arithmetic64Scalar(SB), NOSPLIT, $0-9
+	VALUES(MOVQ, V64, M64)
+	SCALAR(SQRTSD, DIVSD)

@@ -12,17 +12,17 @@ func (Way) traffic(p, g, m, v *float32, n int) { trafficNEON(p, g, m, v, n) }
 
 func (Way) move(list *Stream, count, n int) { moveNEON(list, count, n) }
 
-func arithmetic(kernel string, n int) bool {
+func arithmetic(kernel string, pairs bool, n int) bool {
 	if kernel == "neon" {
-		arithmeticNEON(n)
+		arithmeticNEON(n, pairs)
 		return true
 	}
 	return false
 }
 
-func arithmetic64(kernel string, n int) bool {
+func arithmetic64(kernel string, pairs bool, n int) bool {
 	if kernel == "neon" {
-		arithmetic64NEON(n)
+		arithmetic64NEON(n, pairs)
 		return true
 	}
 	return false
@@ -34,5 +34,5 @@ func trafficNEON(p, grad, m, v *float32, n int)
 //go:noescape
 func moveNEON(list *Stream, count, n int)
 
-func arithmeticNEON(n int)
-func arithmetic64NEON(n int)
+func arithmeticNEON(n int, pairs bool)
+func arithmetic64NEON(n int, pairs bool)

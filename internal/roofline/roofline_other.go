@@ -8,7 +8,7 @@ var (
 	distances []ahead
 )
 
-func (Way) traffic(p, g, m, v *float32, n int) {}
-func (Way) move(list *Stream, count, n int)    {}
-func arithmetic(kernel string, n int) bool     { return false }
-func arithmetic64(kernel string, n int) bool   { return false }
+func (Way) traffic(p, g, m, v *float32, n int)           {}
+func (Way) move(list *Stream, count, n int)              {}
+func arithmetic(kernel string, pairs bool, n int) bool   { return false }
+func arithmetic64(kernel string, pairs bool, n int) bool { return false }

@@ -61,7 +61,9 @@ func TestWays(t *testing.T) {
 // to see.
 func TestArithmetic(t *testing.T) {
 	for _, kernel := range runnable() {
-		Arithmetic(kernel, 5*Block+3)
-		Arithmetic64(kernel, 5*Block+3)
+		for _, order := range Orders {
+			Arithmetic(kernel, order, 5*Block+3)
+			Arithmetic64(kernel, order, 5*Block+3)
+		}
 	}
 }

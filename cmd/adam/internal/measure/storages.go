@@ -118,9 +118,12 @@ func storages(kernels []string, n int) []subject {
 	var list []subject
 	for _, k := range kernels {
 		fused := fusedOn(k)
-		list = append(list, subject{series: result.Arithmetic + k, run: func(times int) {
-			arithmetic(k, roofline.Arithmetic, tensors[0].only(), times)
-		}, calls: 1, every: 1, storage: tensors[0].Storage})
+		for _, o := range roofline.Orders {
+			list = append(list, subject{series: result.Arithmetic + k + string(o),
+				run: func(times int) {
+					arithmetic(k, o, roofline.Arithmetic, tensors[0].only(), times)
+				}, calls: 1, every: 1, storage: tensors[0].Storage})
+		}
 		for _, t := range tensors {
 			list = append(list, subject{series: k, run: func(times int) {
 				step(k, t.only(), times)

@@ -87,19 +87,20 @@ func doubleLoops() []loop[float64] {
 // subjects are the kernels and their arithmetic, the memory traffic, and the loops, all on the same
 // tensors. The slow ones have fewer rounds.
 func subjects[F float](kernels []string, tensors []*tensor[F],
-	roots func(kernel string, n int) F, loops []loop[F]) []subject {
+	roots rootLoop[F], loops []loop[F]) []subject {
 	var list []subject
 	for _, k := range kernels {
 		every := 1
 		if k == selection.Generic {
 			every = 2
 		}
-		list = append(list,
-			subject{series: k, run: func(times int) { step(k, tensors, times) }, calls: 1,
-				every: every},
-			subject{series: result.Arithmetic + k,
-				run: func(times int) { arithmetic(k, roots, tensors, times) }, calls: 1,
+		list = append(list, subject{series: k, run: func(times int) { step(k, tensors, times) },
+			calls: 1, every: every})
+		for _, o := range roofline.Orders {
+			list = append(list, subject{series: result.Arithmetic + k + string(o),
+				run: func(times int) { arithmetic(k, o, roots, tensors, times) }, calls: 1,
 				every: every})
+		}
 	}
 	for _, w := range roofline.Ways(kernels) {
 		list = append(list, subject{series: result.Traffic + w.String(),
@@ -178,12 +179,15 @@ func words[F float](s []F) []float32 {
 	return unsafe.Slice(at, len(s)*int(unsafe.Sizeof(F(0))/4))
 }
 
-func arithmetic[F float](kernel string, roots func(kernel string, n int) F, tensors []*tensor[F],
-	times int) {
+// rootLoop is [roofline.Arithmetic] or [roofline.Arithmetic64].
+type rootLoop[F float] func(kernel string, order roofline.Order, n int) F
+
+func arithmetic[F float](kernel string, order roofline.Order, roots rootLoop[F],
+	tensors []*tensor[F], times int) {
 	var sum F
 	for range times {
 		for _, t := range tensors {
-			sum += roots(kernel, len(t.p))
+			sum += roots(kernel, order, len(t.p))
 		}
 	}
 	runtime.KeepAlive(sum) // or the compiler may leave the work out

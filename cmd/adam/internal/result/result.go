@@ -53,7 +53,7 @@ const (
 	SIMD512    = "simd512" // the loop in Go's own vectors, if the command is built with them
 	SIMD256    = "simd256"
 	Traffic    = "traffic/"    // followed by the way
-	Arithmetic = "arithmetic/" // followed by the kernel
+	Arithmetic = "arithmetic/" // followed by the kernel and the order
 	AfterCode  = "first/"      // followed by the kernel: its first step after scalar code
 )
 
@@ -126,20 +126,27 @@ func (r *Result) row(it Item, series string) Row {
 // Ceilings returns the fastest way through the memory and the arithmetic of a kernel, in ns per
 // parameter; 0 if they were not measured, or mean nothing because there is not a block of elements.
 func (r *Result) Ceilings(it Item, kernel string) (traffic, arithmetic float64) {
-	least := roofline.Block
+	block := roofline.Block
 	if it.Kind == Storages {
-		least = roofline.StreamBlock
+		block = roofline.StreamBlock
 	}
-	if it.Elements < least {
+	if it.Elements < block {
 		return 0, 0
 	}
-	for _, row := range r.Rows {
-		if row.of(it) && strings.HasPrefix(row.Series, Traffic) &&
-			(traffic == 0 || row.Median < traffic) {
-			traffic = row.Median
+	least := func(ceiling *float64, time float64) {
+		if time > 0 && (*ceiling == 0 || time < *ceiling) {
+			*ceiling = time
 		}
 	}
-	return traffic, r.Time(it, Arithmetic+kernel)
+	for _, row := range r.Rows {
+		if row.of(it) && strings.HasPrefix(row.Series, Traffic) {
+			least(&traffic, row.Median)
+		}
+	}
+	for _, o := range roofline.Orders {
+		least(&arithmetic, r.Time(it, Arithmetic+kernel+string(o)))
+	}
+	return traffic, arithmetic
 }
 
 // JSON is the text of the file, with each row on a line.

@@ -28,7 +28,8 @@ func sample() *Result {
 			series string
 			ns     float64
 		}{
-			{"wide", wide}, {Arithmetic + "wide", arithmetic},
+			{"wide", wide}, {Arithmetic + "wide", 1.1 * arithmetic},
+			{Arithmetic + "wide/pairs", arithmetic},
 			{Traffic + "512", traffic}, {Traffic + "512+320", prefetched},
 			{"generic", 2}, {Arithmetic + "generic", 1.5}, {Plain, 4},
 		} {
