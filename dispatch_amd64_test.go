@@ -24,7 +24,9 @@ func TestChoices(t *testing.T) {
 		{amd, 0x00a60f12, avx512, "AMD Zen 4", "", 320},           // Raphael
 		{amd, 0x00aa0f02, avx512, "AMD Zen 4", "", 320},           // Bergamo
 		{amd, 0x00a00f11, avx512, "other AMD CPUs", "Zen 4", 320}, // Milan
-		{amd, 0x00b00f21, avx512, "other AMD CPUs", "Zen 4", 320}, // Turin
+		{amd, 0x00b00f21, avx512, "AMD Zen 5", "", 320},           // Turin
+		{amd, 0x00b40f40, avx512, "AMD Zen 5", "", 320},           // Granite Ridge
+		{amd, 0x00b50f00, avx512, "other AMD CPUs", "Zen 4", 320}, // family 26, not of Zen 5
 		{"HygonGenuine", 0x00900f01, avx512, "CPUs of other makers", "Zen 4", 320},
 		{intel, 0x000606a6, avx512vl, "Intel Ice Lake servers", "", 1024},
 		{intel, 0x000606c1, avx512vl, "Intel Ice Lake servers", "", 1024},

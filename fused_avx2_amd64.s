@@ -122,8 +122,9 @@
 	QUOTIENTY(ROOTY, MY, RY) \
 	QUOTIENTY(NEXTROOTY, NEXTMY, NEXTRY)
 
-// ASK32 asks for streams of 32 bits as many elements ahead.
-#define ASK32(base) PREFETCHT0 (base)(CX*2)
+// ASK32 asks for streams of 32 bits as many bytes ahead: at R11, which INDEX32 sets.
+#define ASK32(base) PREFETCHT0 (base)(R11*1)
+#define INDEX32     LEAQ (CX)(BX*2), R11
 
 // The bfloat16 at BX and o: the even and the odd ones, or the first and the second YLEN.
 #define EVENY(base, o, d)   VMOVUPS (o)(base)(BX*2), d \
@@ -284,6 +285,7 @@ TEXT ·fusedBF16AVX2(SB), NOSPLIT, $704-24
 #define SECONDGRADIENTY(o) ADDRESSY(AT(SI, (2*(o)+SIZE*YLEN)), SY, GY)
 
 #define ONEMOMENTSY(o) \
+	INDEX32                  \
 	ASK32(SI)                \
 	ASK16(R8)                \
 	ASK16(DX)                \
@@ -316,6 +318,7 @@ TEXT ·fusedMomentsAVX2(SB), NOSPLIT, $704-24
 	STOREY(m, AT(DX, o))
 
 #define ONEGRADIENTY(o) \
+	INDEX32                  \
 	ASK16(SI)                \
 	ASK32(R8)                \
 	ASK32(DX)                \
@@ -344,10 +347,6 @@ TEXT ·fusedGradientAVX2(SB), NOSPLIT, $704-24
 #define ONEY   576(R14) // 1
 #define BELOWY 608(R14) // 0x7fff
 
-#define ONECOPYY(o) \
-	ASK16(R9)                \
-	ONEGRADIENTY(o)
-
 #define TWOCOPYY \
 	PARAMETERY(ADDRESSY, AT(DI, 0), RY, VY) \
 	STOREY(VY, AT(DI, 0))    \
@@ -365,7 +364,7 @@ TEXT ·fusedCopyAVX2(SB), NOSPLIT, $704-24
 	MOVQ operands16_hi(CX), R9
 	CONSTANT(1, ONEY)
 	CONSTANT(0x7fff, BELOWY)
-	EACHTURN(ONECOPYY, QUOTIENTSY, TWOCOPYY)
+	EACHTURN(ONEGRADIENTY, QUOTIENTSY, TWOCOPYY)
 	LEAVE(left)
 
 // Moments of 8 bits, as in fused_amd64.h: they go through float32 on the stack, and a turn makes a
@@ -598,13 +597,14 @@ TEXT ·fusedSplitQ8AVX2(SB), 0, $1344-24
 	LEAVE(left)
 
 #define ASKQ8Y \
+	INDEX32                  \
 	ASK32Q8Y(SI)             \
 	ASK32Q8Y(DI)
 #define ASK32Q8Y(base) \
-	PREFETCHT0 (base)(CX*2)  \
-	PREFETCHT0 64(base)(CX*2) \
-	PREFETCHT0 128(base)(CX*2) \
-	PREFETCHT0 192(base)(CX*2)
+	PREFETCHT0 (base)(R11*1) \
+	PREFETCHT0 64(base)(R11*1) \
+	PREFETCHT0 128(base)(R11*1) \
+	PREFETCHT0 192(base)(R11*1)
 
 #define VECTORQ8Y(k) \
 	VPMOVSXBD ((k)*YLEN)(R8)(AX*1), VY \
