@@ -203,8 +203,12 @@ func (t *task) clock() string {
 	if t.timing == nil {
 		return "Steps were not timed yet."
 	}
+	cpu := ""
+	if t.timing.CPU != "" {
+		cpu = " of " + t.timing.CPU
+	}
 	return fmt.Sprintf("A step of the optimizer is the least of %d, which the storages took in "+
-		"turns, on %d logical cores, kernel %s; %s.", t.timing.Steps, t.timing.Cores,
+		"turns,\non %d logical cores%s, kernel %s; %s.", t.timing.Steps, t.timing.Cores, cpu,
 		t.timing.Kernel, t.timing.Date)
 }
 

@@ -193,12 +193,14 @@ func TestPage(t *testing.T) {
 		}
 	}
 	if err := storage.Append(filepath.Join(dir, timeFile), storage.Timing{Example: "images",
-		Micros: map[string]float64{"q8": 12.5}, Steps: 3, Kernel: "generic"}); err != nil {
+		Micros: map[string]float64{"q8": 12.5}, Steps: 3, CPU: "some CPUs", Cores: 4,
+		Kernel: "generic"}); err != nil {
 		t.Fatal(err)
 	}
 	long := page()
 	for _, want := range []string{"10 parameters, 1000 steps, 1 seed: the full",
-		"| q8 | 4.00 | 12.0 | 1.000 | −0.500 |", "| 12.5 |", "the least of 3"} {
+		"| q8 | 4.00 | 12.0 | 1.000 | −0.500 |", "| 12.5 |", "the least of 3",
+		"on 4 logical cores of some CPUs, kernel generic"} {
 		if !strings.Contains(long, want) {
 			t.Errorf("the page lacks %q", want)
 		}

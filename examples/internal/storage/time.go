@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fusedadam/adam"
+	"github.com/fusedadam/adam/internal/selection"
 )
 
 // Timing is the record of the microseconds that the optimizer took for a step with each storage:
@@ -15,6 +16,7 @@ type Timing struct {
 	Example string             `json:"example"`
 	Micros  map[string]float64 `json:"micros"`
 	Steps   int                `json:"steps"`
+	CPU     string             `json:"cpu,omitempty"` // by which the kernel was chosen
 	Cores   int                `json:"logical_cores"`
 	Kernel  string             `json:"kernel"`
 	Date    string             `json:"date"`
@@ -33,7 +35,7 @@ const timed = 200
 func Time(example, path string, begin func(Kind) (Clock, error)) error {
 	r := Timing{
 		Example: example, Micros: map[string]float64{}, Steps: timed,
-		Cores: runtime.GOMAXPROCS(0), Kernel: adam.Kernel(),
+		CPU: selection.Chosen.CPUs, Cores: runtime.GOMAXPROCS(0), Kernel: adam.Kernel(),
 		Date: time.Now().UTC().Format(time.DateOnly),
 	}
 	clocks := make([]Clock, len(Kinds))
