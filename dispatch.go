@@ -140,13 +140,19 @@ func power(beta float64, t uint64) float64 {
 // that the call costs nothing.
 const tile = 8 << 10
 
-// step runs the kernel over the slices, tile by tile; x is empty without AMSGrad.
+// step runs the kernel over the slices; x is empty without AMSGrad.
 func step(p, g, m, v, x []float32, c *coeffs) {
 	raceWrite(p)
 	raceRead(g)
 	raceWrite(m)
 	raceWrite(v)
 	raceWrite(x)
+	c.stepAll(p, g, m, v, x)
+}
+
+// stepAll is stepTile of any number of elements, tile by tile. Little is done between two tiles: in
+// memory each instruction there delays the loads of the next one.
+func (c *coeffs) stepAll(p, g, m, v, x []float32) {
 	for len(p) > tile {
 		c.stepTile(p[:tile], g[:tile], m[:tile], v[:tile], x[:min(tile, len(x))])
 		p, g, m, v, x = p[tile:], g[tile:], m[tile:], v[tile:], x[min(tile, len(x)):]

@@ -8,13 +8,14 @@ import (
 )
 
 // A grid is the work of a step, cut by tensor and position alone: cells of at most one tile, in the
-// order of the tensors' names, gathered into chunks of about a tile that workers take one at a
+// order of the tensors' names, gathered into chunks of one or more tiles that workers take one at a
 // time. A tile is 32 KiB of gradient: 8192 float32 or 4096 float64.
 type grid struct {
 	cells  []cell
 	chunks []int // chunk i is cells[chunks[i]:chunks[i+1]]
 	words  int   // of 32 bits, in all cells
 	size   int   // words in the last chunk
+	enough int   // words in the others, at least
 }
 
 // A cell is the elements [from, to) of a tensor, of a table's gradient. Cells begin at multiples of
@@ -34,13 +35,21 @@ func byName(tensors []tensor) []int {
 	return order
 }
 
-// clear makes g a grid without cells.
-func (g *grid) clear() { g.cells, g.chunks, g.words, g.size = g.cells[:0], g.chunks[:0], 0, tile }
+// Chunks are of up to 16 tiles where that leaves so many of them: between two the memory rests.
+// Tests lower it.
+var leastChunks = 64
+
+// clear makes g a grid without cells, which so many words will be added to.
+func (g *grid) clear(words int) {
+	g.cells, g.chunks, g.words = g.cells[:0], g.chunks[:0], 0
+	g.enough = tile * max(1, min(words/tile/leastChunks, 16))
+	g.size = g.enough
+}
 
 // add appends the cells of n elements of a tensor.
 func (g *grid) add(index, n, words int) {
 	for from := 0; from < n; from += tile / words {
-		if g.size >= tile {
+		if g.size >= g.enough {
 			g.chunks, g.size = append(g.chunks, len(g.cells)), 0
 		}
 		to := min(from+tile/words, n)
@@ -61,7 +70,11 @@ func (g *grid) chunk(i int) (from, to int) {
 
 // cut makes the grid of the step at hand.
 func (o *Optimizer) cut() {
-	o.grid.clear()
+	words := 0
+	for i := range o.tensors {
+		words += o.tensors[i].extent * o.tensors[i].words()
+	}
+	o.grid.clear(words)
 	for _, i := range o.order {
 		o.grid.add(i, o.tensors[i].extent, o.tensors[i].words())
 	}
@@ -120,20 +133,25 @@ func (w *chunks) Do(chunk, worker int) {
 	o := (*Optimizer)(w)
 	from, to := o.passing.chunk(o.first + chunk)
 	from, to = max(from, o.begin), min(to, o.end)
-	for i, c := range o.passing.cells[from:to] {
+	cells := o.passing.cells[:to]
+	for i := from; i < len(cells); i++ {
+		c := cells[i]
 		t := o.tensors[c.tensor]
 		switch {
 		case o.pass == stepPass:
-			t.step(o, c.from, c.to, worker)
+			for i+1 < len(cells) && cells[i+1].tensor == c.tensor {
+				i++
+			}
+			t.step(o, c.from, cells[i].to, worker)
 		case o.pass == averagePass:
 			t.average(o, c.from, c.to)
 		case !t.hasGrad:
 			// It has no part in the norm, and the sum of an earlier gradient must go.
 			if o.pass == sumPass {
-				o.sums[from+i] = 0
+				o.sums[i] = 0
 			}
 		case o.pass == sumPass:
-			o.sums[from+i] = t.squares(c.from, c.to)
+			o.sums[i] = t.squares(c.from, c.to)
 		default:
 			t.zero(c.from, c.to)
 		}

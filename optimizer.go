@@ -127,7 +127,7 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 	if err := o.fit(); err != nil {
 		return err
 	}
-	o.whole.clear()
+	o.whole.clear(0)
 	for i, t := range o.tensors {
 		if _, ok := t.kind.(*table); ok {
 			o.whole.add(i, t.n, t.words())

@@ -120,13 +120,18 @@ func complement(beta float64, t uint64) float64 {
 // tile64 is the number of elements of one kernel call: as many bytes as those of a tile of float32.
 const tile64 = tile / 2
 
-// step64 runs the kernel over the slices, tile by tile; x is empty without AMSGrad.
+// step64 runs the kernel over the slices; x is empty without AMSGrad.
 func step64(p, g, m, v, x []float64, c *coeffs64) {
 	raceWrite(p)
 	raceRead(g)
 	raceWrite(m)
 	raceWrite(v)
 	raceWrite(x)
+	c.stepAll(p, g, m, v, x)
+}
+
+// stepAll is stepTile of any number of elements, tile by tile.
+func (c *coeffs64) stepAll(p, g, m, v, x []float64) {
 	for len(p) > tile64 {
 		k := min(tile64, len(x))
 		c.stepTile(p[:tile64], g[:tile64], m[:tile64], v[:tile64], x[:k])

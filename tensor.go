@@ -36,7 +36,7 @@ type base struct {
 }
 
 // kind is the part that is not: a *typed[float32], a *typed[float64], a *table or a *tensor16.
-// Elements from, …, to-1 are those of a cell.
+// Elements from, …, to-1 are those of a cell, of step those of one or more in a row.
 type kind interface {
 	count() *uint64               // State.T
 	key() *uint64                 // State16.Key, nil where nothing is rounded stochastically
@@ -70,6 +70,7 @@ type kind interface {
 type arithmetic[F float] interface {
 	set(c *Config, t uint64, scale float64)
 	stepTile(p, g, m, v, x []F)
+	stepAll(p, g, m, v, x []F)
 	squares(g []F) float64
 	finite(g []F) bool
 	clamp(d, g []F, s, limit F)
@@ -423,29 +424,47 @@ func (t *typed[F]) squares(from, to int) float64 { return t.own.squares((*t.at.g
 func (t *typed[F]) finite(from, to int) bool     { return t.own.finite((*t.at.grad)[from:to]) }
 func (t *typed[F]) zero(from, to int)            { clear((*t.at.grad)[from:to]) }
 
-// step makes all of a step that concerns one cell, while it is in the cache.
+// step makes all of a step that concerns some cells: cell by cell, while it is in the cache, unless
+// the kernel does all.
 func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
-	if t.hasGrad {
-		grad := (*t.at.grad)[from:to]
-		g, x := grad, []F(nil)
-		if o.Options.MaxValue > 0 {
-			g = t.clamped(o, grad, worker)
-		}
-		if t.amsgrad {
-			x = t.VMax[from:to]
-		}
-		t.kernel.stepTile((*t.at.value)[from:to], g, t.M[from:to], t.V[from:to], x)
-		if o.Options.ZeroGrad {
-			clear(grad)
-		}
+	size := to - from
+	if o.Options.MaxValue > 0 || o.Options.ZeroGrad || o.Options.EMADecay > 0 {
+		size = tile / t.words()
 	}
-	if o.Options.EMADecay > 0 {
-		t.average(o, from, to)
+	for ; from < to; from += size {
+		end := min(from+size, to)
+		if t.hasGrad {
+			grad := (*t.at.grad)[from:end]
+			g, x := grad, []F(nil)
+			if o.Options.MaxValue > 0 {
+				g = t.clamped(o, grad, worker)
+			}
+			if t.amsgrad {
+				x = t.VMax[from:end]
+			}
+			if p := (*t.at.value)[from:end]; len(p) <= tile64 { // of any type in one tile
+				t.kernel.stepTile(p, g, t.M[from:end], t.V[from:end], x)
+			} else {
+				t.kernel.stepAll(p, g, t.M[from:end], t.V[from:end], x)
+			}
+			if o.Options.ZeroGrad {
+				clear(grad)
+			}
+		}
+		if o.Options.EMADecay > 0 {
+			t.average(o, from, end)
+		}
 	}
 }
 
 // step steps the rows of the gradient's elements from, …, to-1. Averages are another pass.
 func (t *table) step(o *Optimizer, from, to, worker int) {
+	for ; from < to; from += tile {
+		t.stepCell(o, from, min(from+tile, to), worker)
+	}
+}
+
+func (t *table) stepCell(o *Optimizer, from, to, worker int) {
 	p := t.at.table
 	grad := p.Grad[from:to]
 	g, x := grad, []float32(nil)

@@ -263,6 +263,12 @@ func (t *tensor16) zero(from, to int) {
 
 // step makes all of a step that concerns one cell, while it is in the cache.
 func (t *tensor16) step(o *Optimizer, from, to, _ int) {
+	for ; from < to; from += tile {
+		t.stepCell(o, from, min(from+tile, to))
+	}
+}
+
+func (t *tensor16) stepCell(o *Optimizer, from, to int) {
 	if t.hasGrad {
 		factor, limit := float32(0), float32(0)
 		if o.Options.MaxValue > 0 {

@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sharedOut makes also small steps use every worker, for the time of a test.
+// sharedOut makes also small steps use every worker, and chunks of more than one tile, for the time
+// of a test.
 func sharedOut(t testing.TB) {
-	before, wake := pool.Share, pool.WakeShare
-	pool.Share, pool.WakeShare = 1, 1
-	t.Cleanup(func() { pool.Share, pool.WakeShare = before, wake })
+	before, wake, chunks := pool.Share, pool.WakeShare, leastChunks
+	pool.Share, pool.WakeShare, leastChunks = 1, 1, 3
+	t.Cleanup(func() { pool.Share, pool.WakeShare, leastChunks = before, wake, chunks })
 }
 
 // goroutines fails unless there are so many goroutines of pools, once those that are ending have
