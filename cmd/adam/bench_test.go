@@ -96,7 +96,7 @@ func TestBenchFiles(t *testing.T) {
 		"-json", "-svg", svg, "-save="+dir)
 	var r result.Result
 	err := json.NewDecoder(strings.NewReader(out)).Decode(&r)
-	if err != nil || r.Schema != result.Schema || len(r.Rows) != 8+2*len(loops.SIMD) {
+	if err != nil || r.Schema != result.Schema || len(r.Rows) != 10+2*len(loops.SIMD) {
 		t.Errorf("%v, printed %s", err, out)
 	}
 	if chart, err := os.ReadFile(svg); err != nil || !strings.Contains(string(chart), "</svg>") {
