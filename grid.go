@@ -14,8 +14,6 @@ type grid struct {
 	cells  []cell
 	chunks []int // chunk i is cells[chunks[i]:chunks[i+1]]
 	words  int   // of 32 bits, in all cells
-	size   int   // words in the last chunk
-	enough int   // words in the others, at least
 }
 
 // A cell is the elements [from, to) of a tensor, of a table's gradient. Cells begin at multiples of
@@ -35,28 +33,31 @@ func byName(tensors []tensor) []int {
 	return order
 }
 
-// Chunks are of up to 16 tiles where that leaves so many of them: between two the memory rests.
-// Tests lower it.
-var leastChunks = 64
-
-// clear makes g a grid without cells, which so many words will be added to.
-func (g *grid) clear(words int) {
-	g.cells, g.chunks, g.words = g.cells[:0], g.chunks[:0], 0
-	g.enough = tile * max(1, min(words/tile/leastChunks, 16))
-	g.size = g.enough
-}
+// clear makes g a grid without cells.
+func (g *grid) clear() { g.cells, g.chunks, g.words = g.cells[:0], g.chunks[:0], 0 }
 
 // add appends the cells of n elements of a tensor.
 func (g *grid) add(index, n, words int) {
 	for from := 0; from < n; from += tile / words {
-		if g.size >= g.enough {
-			g.chunks, g.size = append(g.chunks, len(g.cells)), 0
-		}
-		to := min(from+tile/words, n)
-		g.cells = append(g.cells, cell{index, from, to})
-		g.size += (to - from) * words
+		g.cells = append(g.cells, cell{index, from, min(from+tile/words, n)})
 	}
 	g.words += n * words
+}
+
+// Chunks are of up to 16 tiles where that leaves so many of them: between two the memory rests.
+// Tests lower it.
+var leastChunks = 64
+
+// gather makes the chunks, once all cells are there.
+func (g *grid) gather(tensors []tensor) {
+	enough := tile * max(1, min(g.words/tile/leastChunks, 16))
+	size := enough
+	for i, c := range g.cells {
+		if size >= enough {
+			g.chunks, size = append(g.chunks, i), 0
+		}
+		size += (c.to - c.from) * tensors[c.tensor].words()
+	}
 }
 
 // chunk returns which cells chunk i has.
@@ -70,14 +71,11 @@ func (g *grid) chunk(i int) (from, to int) {
 
 // cut makes the grid of the step at hand.
 func (o *Optimizer) cut() {
-	words := 0
-	for i := range o.tensors {
-		words += o.tensors[i].extent * o.tensors[i].words()
-	}
-	o.grid.clear(words)
+	o.grid.clear()
 	for _, i := range o.order {
 		o.grid.add(i, o.tensors[i].extent, o.tensors[i].words())
 	}
+	o.grid.gather(o.tensors)
 	n := len(o.grid.cells)
 	o.sums = slices.Grow(o.sums[:0], n)[:n]
 	o.uncut = false

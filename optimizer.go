@@ -127,12 +127,13 @@ func (o *Optimizer) arrange(groups []Group, before *Optimizer, changed tensor) e
 	if err := o.fit(); err != nil {
 		return err
 	}
-	o.whole.clear(0)
+	o.whole.clear()
 	for i, t := range o.tensors {
 		if _, ok := t.kind.(*table); ok {
 			o.whole.add(i, t.n, t.words())
 		}
 	}
+	o.whole.gather(o.tensors)
 	return o.check()
 }
 

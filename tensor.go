@@ -442,7 +442,7 @@ func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 			if t.amsgrad {
 				x = t.VMax[from:end]
 			}
-			if p := (*t.at.value)[from:end]; len(p) <= tile64 { // of any type in one tile
+			if p := (*t.at.value)[from:end]; len(p) <= tile64 { // saves small tensors a call
 				t.kernel.stepTile(p, g, t.M[from:end], t.V[from:end], x)
 			} else {
 				t.kernel.stepAll(p, g, t.M[from:end], t.V[from:end], x)
@@ -457,7 +457,8 @@ func (t *typed[F]) step(o *Optimizer, from, to, worker int) {
 	}
 }
 
-// step steps the rows of the gradient's elements from, …, to-1. Averages are another pass.
+// step steps the rows of the gradient's elements from, …, to-1, cell by cell. Averages are another
+// pass.
 func (t *table) step(o *Optimizer, from, to, worker int) {
 	for ; from < to; from += tile {
 		t.stepCell(o, from, min(from+tile, to), worker)

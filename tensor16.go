@@ -261,7 +261,7 @@ func (t *tensor16) zero(from, to int) {
 	}
 }
 
-// step makes all of a step that concerns one cell, while it is in the cache.
+// step makes all of a step that concerns some cells: cell by cell, while it is in the cache.
 func (t *tensor16) step(o *Optimizer, from, to, _ int) {
 	for ; from < to; from += tile {
 		t.stepCell(o, from, min(from+tile, to))

@@ -357,6 +357,7 @@ var mutations = []struct {
 	{"tensor.go", []mutation{
 		{"w.group, w.index)\n\t}", "w.index, w.group)\n\t}"},
 		{"size = tile / t.words()", "_ = size"},
+		{"t.stepCell(o, from, min(from+tile, to), worker)", "t.stepCell(o, from, to, worker)"},
 		{"unsafe.StringData(n) != unsafe.StringData(t.name) && n != t.name ||", "false ||"},
 		{"len(n) != len(t.name) {", "false {"},
 		{"*t.at.state != t.given ||", "false ||"},
@@ -391,6 +392,7 @@ var mutations = []struct {
 		{`cmp.Compare(tensors[i].from, tensors[j].from))`, `0)`},
 		{`max(from, o.begin), min(to, o.end)`, `from, to`},
 		{`len(cells) && cells[i+1].tensor == c.tensor {`, `len(cells) {`},
+		{"size += (c.to - c.from)", "size -= (c.to - c.from)"},
 		{`t.step(o, c.from, cells[i].to, worker)`, `t.step(o, c.from, c.to, worker)`},
 		{`sort.SearchInts(g.chunks, o.end)-o.first`,
 			`sort.SearchInts(g.chunks, o.end)-o.first-1`},
